@@ -60,17 +60,18 @@ const (
 
 // Version is an immutable snapshot of a function: code, manifest and lock, not its secrets.
 type Version struct {
-	Tenant    string
-	Container string
-	Function  string
-	Number    int
-	Status    Status
-	Manifest  Manifest
-	Digest    string // of the code archive in the blob store, "sha256-…"
-	Loaded    Loaded // what the trial found; zero until ready
-	Failure   *Failure
-	CreatedAt time.Time
-	SettledAt time.Time // when it became ready or failed; zero while building
+	Tenant     string
+	Container  string
+	Function   string
+	FunctionID string // tells a function from one that was deleted and made again
+	Number     int
+	Status     Status
+	Manifest   Manifest
+	Digest     string // of the code archive in the blob store, "sha256-…"
+	Loaded     Loaded // what the trial found; zero until ready
+	Failure    *Failure
+	CreatedAt  time.Time
+	SettledAt  time.Time // when it became ready or failed; zero while building
 }
 
 // Loaded is what the trial instance said about a version that loads.

@@ -4,6 +4,7 @@ import "time"
 
 // Tenant is a customer of the SaaS; it owns containers and never trusts another tenant.
 type Tenant struct {
+	ID        string // 128 random bits; a tenant deleted and made again has another
 	Name      string
 	Limits    TenantLimits
 	Revision  int64 // grows with each write; the ETag
