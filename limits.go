@@ -69,6 +69,7 @@ var (
 	LimitSecretBytes  = Limit{"secret_bytes", 64 << 10, "bytes", "The value of a secret", raiseFixed}
 	LimitDependencies = Limit{"dependencies", 500, "count", "The number of dependencies of a function", raiseFixed}
 	LimitJSONDepth    = Limit{"json_depth", 32, "count", "The depth of a JSON document", raiseFixed}
+	LimitJSONValues   = Limit{"json_values", 100_000, "count", "The number of values in a JSON document", raiseFixed}
 	LimitListItems    = Limit{"list_items", 100, "count", "The number of items in a page of a list", raiseFixed}
 	LimitVersions     = Limit{"versions", 20, "count", "The number of versions kept of a function, beside the active one", raiseFixed}
 	LimitWait         = Limit{"wait_ms", 300_000, "ms", "The time a deploy's answer may be held", raiseFixed}
@@ -102,6 +103,9 @@ var (
 	LimitMostTmp        = Limit{"most.tmp_mib", 1024, "MiB", "The size of /tmp that a container may ask for", raiseFixed}
 	LimitMostConcurrent = Limit{"most.concurrency", 1000, "count", "The requests in an instance that a container may ask for", raiseFixed}
 	LimitLeastMemory    = Limit{"least.memory_mib", 64, "MiB", "The memory that Node.js needs to start", raiseFixed}
+	LimitLeastMilliCPUs = Limit{"least.millicpus", 50, "thousandths", "The share of a processor that Node.js needs to start", raiseFixed}
+	LimitLeastPids      = Limit{"least.pids", 32, "count", "The threads that Node.js needs to start", raiseFixed}
+	LimitLeastOne       = Limit{"least.one", 1, "count", "The least of what is counted", raiseFixed}
 )
 
 // Limits is every limit, in the order in which docs/limits.md shows them.
@@ -110,13 +114,13 @@ func Limits() []Limit {
 		LimitHeaderBytes, LimitHeaderFields, LimitURIBytes, LimitParsedBody, LimitHeaderTime, LimitBodyIdle,
 		LimitKeepAlive, LimitTimeout, LimitQueue, LimitQueueTime, LimitTrialTime,
 		LimitDocument, LimitCodeBytes, LimitCodeFiles, LimitConfigBytes, LimitSecrets, LimitSecretBytes,
-		LimitDependencies, LimitJSONDepth, LimitListItems, LimitVersions, LimitWait, LimitTenants,
+		LimitDependencies, LimitJSONDepth, LimitJSONValues, LimitListItems, LimitVersions, LimitWait, LimitTenants,
 		LimitContainers, LimitFunctions,
 		LimitLogLine, LimitLogRate, LimitLogFunction,
 		LimitMemory, LimitCPUs, LimitPids, LimitTmp, LimitInstances, LimitConcurrency,
 		LimitTenantMemory, LimitTenantCPUs, LimitTenantInstance,
 		LimitMostMemory, LimitMostCPUs, LimitMostInstances, LimitMostPids, LimitMostTmp, LimitMostConcurrent,
-		LimitLeastMemory,
+		LimitLeastMemory, LimitLeastMilliCPUs, LimitLeastPids, LimitLeastOne,
 	}
 }
 
