@@ -131,7 +131,7 @@ func TestSaysWhyTheChildDoesNotStart(t *testing.T) {
 
 func TestChildGetsDescriptors0To4AndTheEnvironment(t *testing.T) {
 	t.Parallel()
-	i := run(t, false, `ls /proc/$$/fd; echo home=$HOME; grep SigBlk /proc/$$/status`)
+	i := run(t, false, `ls /proc/$$/fd; echo home=$HOME; exec grep SigBlk /proc/self/status`)
 	for _, want := range []string{"0", "1", "2", "3", "4", "home=" + os.Getenv("HOME"), "SigBlk:\t0000000000000000"} {
 		i.await(t, want)
 	}
