@@ -1,0 +1,186 @@
+package instance
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"unicode/utf8"
+
+	"hearth"
+)
+
+// The control socket, as a ladder:
+//
+//	GET  /ping      → 200            the event loop turns
+//	GET  /exercise  → 200 [request]  what to send before the instance enters the pool
+//	POST /load      → 200 loaded | 422 failure
+//
+// Silence is the caller's to bound, by its context. Each call has a connection of its own: control
+// is rare, and a connection kept is one more thing that a tenant could leave bytes in.
+
+// maxExercise bounds the list of exercise requests: more would be a mistake in the shim.
+const maxExercise = 10_000
+
+// Bounds of what a tenant's failure may say, in bytes.
+const (
+	maxMessage = 8 << 10
+	maxStack   = 16 << 10
+)
+
+// LoadError is why a version does not load, in the words of Node.js.
+type LoadError struct{ hearth.Failure }
+
+// Error returns the failure's reason and message.
+func (e *LoadError) Error() string { return e.Reason + ": " + e.Message }
+
+// Ping asks whether the event loop turns.
+func (i *Instance) Ping(ctx context.Context) error {
+	status, _, err := i.ask(ctx, http.MethodGet, "/ping", nil)
+	if err == nil && status != http.StatusOK {
+		err = fmt.Errorf("status %d", status)
+	}
+	if err != nil {
+		return fmt.Errorf("ping instance %s: %w", i.id, err)
+	}
+	return nil
+}
+
+// exercise is one request of the shim's own list.
+type exercise struct {
+	Version string `json:"version"`
+	Method  string `json:"method"`
+	Path    string `json:"path"`
+	Body    string `json:"body"`
+}
+
+// Exercise runs the shim's own path until it is compiled: the requests that the shim lists, one
+// after another, over the socket that requests will use. The instance is not yet anybody's.
+func (i *Instance) Exercise(ctx context.Context) error {
+	status, body, err := i.ask(ctx, http.MethodGet, "/exercise", nil)
+	var list []exercise
+	if err == nil && status != http.StatusOK {
+		err = fmt.Errorf("status %d", status)
+	}
+	if err == nil {
+		err = json.Unmarshal(body, &list)
+	}
+	if err == nil && len(list) > maxExercise {
+		err = fmt.Errorf("a list of %d requests", len(list))
+	}
+	if err == nil && len(list) > 0 {
+		err = i.send(ctx, list)
+	}
+	if err != nil {
+		return fmt.Errorf("exercise instance %s: %w", i.id, err)
+	}
+	return nil
+}
+
+func (i *Instance) send(ctx context.Context, list []exercise) error {
+	conn, err := i.Dial(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	r := bufio.NewReader(conn)
+	for n, e := range list {
+		var body io.Reader
+		if e.Body != "" {
+			body = strings.NewReader(e.Body)
+		}
+		req, err := http.NewRequestWithContext(ctx, e.Method, "http://instance"+e.Path, body)
+		if err != nil {
+			return err
+		}
+		if e.Body != "" {
+			req.Header.Set("Content-Type", "application/json")
+		}
+		req.Header.Set("Hearth-Function", ".exercise")
+		req.Header.Set("Hearth-Version", e.Version)
+		req.Header.Set("Hearth-Request-Id", fmt.Sprintf("exercise-%d", n))
+		req.Header.Set("Hearth-Timeout-Ms", "10000")
+		req.Header.Set("Hearth-Prefix", "/run/hearth/exercise/"+e.Version)
+		status, _, err := exchange(ctx, conn, r, req)
+		if err != nil {
+			return fmt.Errorf("send %s: %w", e.Version, err)
+		}
+		if status >= 500 {
+			return fmt.Errorf("send %s: status %d", e.Version, status)
+		}
+	}
+	return nil
+}
+
+// Load loads a version that was written, through the same path as a request would, so that the first
+// request is quick. A version that does not load is a *LoadError; any other error says nothing about
+// the code: the instance died, or ctx ended.
+func (i *Instance) Load(ctx context.Context, function string, version int) (hearth.Loaded, error) {
+	ask, err := json.Marshal(map[string]any{"function": function, "version": version})
+	if err != nil {
+		return hearth.Loaded{}, fmt.Errorf("load %s/%d: %w", function, version, err)
+	}
+	status, body, err := i.ask(ctx, http.MethodPost, "/load", ask)
+	if err != nil {
+		return hearth.Loaded{}, fmt.Errorf("load %s/%d in instance %s: %w", function, version, i.id, err)
+	}
+	var answer struct {
+		hearth.Loaded
+		hearth.Failure
+	}
+	if err := json.Unmarshal(body, &answer); err != nil {
+		return hearth.Loaded{}, &LoadError{hearth.Failure{Reason: "load", Message: "The instance gave no sensible answer while the function loaded."}}
+	}
+	if status != http.StatusOK {
+		f := answer.Failure
+		if f.Reason != "syntax" && f.Reason != "shape" {
+			f.Reason = "load"
+		}
+		f.Message, f.Stack = clip(f.Message, maxMessage), clip(f.Stack, maxStack)
+		return hearth.Loaded{}, &LoadError{f}
+	}
+	switch answer.Model {
+	case hearth.ModelCallback, hearth.ModelPromise, hearth.ModelFetch, hearth.ModelServer:
+		return answer.Loaded, nil
+	}
+	return hearth.Loaded{}, &LoadError{hearth.Failure{Reason: "shape", Message: "The function has no shape that Hearth knows."}}
+}
+
+// ask makes one exchange on a connection of its own.
+func (i *Instance) ask(ctx context.Context, method, path string, body []byte) (int, []byte, error) {
+	conn, err := i.dial(ctx, i.control)
+	if err != nil {
+		return 0, nil, err
+	}
+	defer conn.Close()
+	req, err := http.NewRequestWithContext(ctx, method, "http://instance"+path, bytes.NewReader(body))
+	if err != nil {
+		return 0, nil, err
+	}
+	if body != nil {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	req.Close = true
+	status, answer, err := exchange(ctx, conn, bufio.NewReader(io.LimitReader(conn, maxControl)), req)
+	if errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) {
+		err = fmt.Errorf("the connection ended: %w", err)
+	}
+	return status, answer, err
+}
+
+// clip bounds a tenant's text and makes it UTF-8.
+func clip(s string, most int) string {
+	if len(s) > most {
+		s = s[:most]
+		for len(s) > 0 && !utf8.RuneStart(s[len(s)-1]) {
+			s = s[:len(s)-1]
+		}
+		s += "…"
+	}
+	return strings.ToValidUTF8(s, "\uFFFD")
+}
