@@ -126,9 +126,23 @@ func (c *Client) read(exits chan<- Exit) error {
 		c.mu.Unlock()
 		if ch == nil { // the caller gave up
 			CloseAll(files)
+			if r.ID != "" { // it asked for an instance, which nobody will ever use
+				c.abandon(r.ID)
+			}
 			continue
 		}
 		ch <- answer{r, files} // has room for one
+	}
+}
+
+// abandon destroys an instance without waiting for the answer, which read passes over.
+func (c *Client) abandon(id string) {
+	c.mu.Lock()
+	c.seq++
+	seq := c.seq
+	c.mu.Unlock()
+	if packet, err := Encode(Request{Seq: seq, Destroy: &InstanceRequest{ID: id}}); err == nil {
+		c.conn.Write(packet) // an error here ends the next Read too
 	}
 }
 
@@ -197,17 +211,17 @@ func (c *Client) call(ctx context.Context, r Request, files ...*os.File) (Reply,
 		_, unanswered := c.waiting[r.Seq]
 		delete(c.waiting, r.Seq)
 		c.mu.Unlock()
-		if !unanswered { // the answer was on its way: take it, or its descriptors would leak
-			if a, ok := <-ch; ok {
-				return a.reply, a.files, context.Cause(ctx)
+		if !unanswered { // the answer was on its way: take it, or what it brings would leak
+			if a, ok := <-ch; ok && a.reply.Error == "" {
+				return a.reply, a.files, nil
 			}
 		}
 		return Reply{}, nil, context.Cause(ctx)
 	}
 }
 
-// Start makes a new instance. When ctx ends first, an instance that the warden made all the same is
-// destroyed by the caller's next List, since it has no label.
+// Start makes a new instance. When ctx ends first, an instance that the warden makes all the same is
+// destroyed.
 func (c *Client) Start(ctx context.Context, runtime string, l Limits) (*Sandbox, error) {
 	r, files, err := c.call(ctx, Request{Start: &StartRequest{Runtime: runtime, Limits: l}})
 	if err != nil {

@@ -1,0 +1,136 @@
+package sandbox
+
+import (
+	"fmt"
+	"path"
+
+	"github.com/opencontainers/runtime-spec/specs-go"
+)
+
+// User inside every instance.
+const (
+	innerUID = 1000
+	innerGID = 1000
+)
+
+// shmMiB is the size of /dev/shm, which the memory limit counts too.
+const shmMiB = 16
+
+// codeMiB bounds the code of all functions in one instance.
+const codeMiB = 256
+
+// heapShare is the part of an instance's memory that V8's old generation may take, in percent. The
+// rest is for buffers, stacks, code and the young generation; past it the kernel ends the instance.
+const heapShare = 75
+
+// bundle is what the specification of an instance depends on. No tenant's text is in it.
+type bundle struct {
+	id       string
+	rootfs   string // absolute, in our mount namespace
+	dir      string // the instance's folder
+	cgroup   string // parent, for example /hearth-0
+	firstUID uint32
+	netns    string // a path that opens the network namespace
+	limits   Limits
+	nodeArgs []string // flags of Node.js, from the shim
+	unified  bool     // cgroup v2
+	swap     bool     // the memory controller limits swap
+}
+
+// spec builds the OCI specification from structs, so that nothing in it is ever parsed from text.
+func (b bundle) spec() (*specs.Spec, error) {
+	args := []string{"/hearth/init", "/bin/node"}
+	args = append(args, b.nodeArgs...)
+	args = append(args, fmt.Sprintf("--max-old-space-size=%d", b.limits.MemoryMiB*heapShare/100), "/hearth/shim/main.js")
+	oom := 500 // instances go before anything of the host
+	s := &specs.Spec{
+		Version:  specs.Version,
+		Hostname: "instance",
+		Root:     &specs.Root{Path: b.rootfs, Readonly: true},
+		Process: &specs.Process{
+			User:            specs.User{UID: innerUID, GID: innerGID},
+			Args:            args,
+			Env:             []string{"PATH=/bin", "HOME=/tmp", "LANG=C.UTF-8", "NODE_ENV=production"},
+			Cwd:             "/",
+			NoNewPrivileges: true,
+			Capabilities:    &specs.LinuxCapabilities{},
+			OOMScoreAdj:     &oom,
+			Rlimits: []specs.POSIXRlimit{
+				{Type: "RLIMIT_CORE"},
+				{Type: "RLIMIT_NOFILE", Hard: 1024, Soft: 1024},
+				{Type: "RLIMIT_MEMLOCK", Hard: 64 << 10, Soft: 64 << 10},
+			},
+		},
+		Mounts: b.mounts(),
+		Linux: &specs.Linux{
+			UIDMappings: []specs.LinuxIDMapping{{HostID: b.firstUID, Size: UIDsPerInstance}},
+			GIDMappings: []specs.LinuxIDMapping{{HostID: b.firstUID, Size: UIDsPerInstance}},
+			Namespaces: []specs.LinuxNamespace{
+				{Type: specs.UserNamespace}, {Type: specs.PIDNamespace}, {Type: specs.MountNamespace},
+				{Type: specs.IPCNamespace}, {Type: specs.UTSNamespace}, {Type: specs.CgroupNamespace},
+				{Type: specs.NetworkNamespace, Path: b.netns},
+			},
+			CgroupsPath:       path.Join(b.cgroup, b.id),
+			Resources:         b.resources(),
+			RootfsPropagation: "rslave",
+			MaskedPaths:       maskedPaths(),
+			ReadonlyPaths:     []string{"/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger", "/proc/self/oom_score_adj"},
+		},
+	}
+	var err error
+	s.Linux.Seccomp, err = seccompProfile(s)
+	return s, err
+}
+
+func (b bundle) mounts() []specs.Mount {
+	return []specs.Mount{
+		{Destination: "/proc", Type: "proc", Source: "proc", Options: []string{"nosuid", "noexec", "nodev"}},
+		{Destination: "/dev", Type: "tmpfs", Source: "tmpfs", Options: []string{"nosuid", "noexec", "mode=755", "size=64k"}},
+		{Destination: "/dev/shm", Type: "tmpfs", Source: "shm", Options: []string{"nosuid", "noexec", "nodev", "mode=1777", fmt.Sprintf("size=%dm", shmMiB)}},
+		// Made on the host: its size can then be changed when the instance is assigned, and runc gives a
+		// tmpfs of its own the mode of the folder below it, whatever mode= says.
+		{Destination: "/tmp", Type: "bind", Source: path.Join(b.dir, "tmp"), Options: []string{"bind", "nosuid", "nodev", "noexec", "rw"}},
+		{Destination: "/fn", Type: "bind", Source: path.Join(b.dir, "code"), Options: []string{"bind", "nosuid", "nodev", "ro"}},
+	}
+}
+
+// resources are the limits of the instance's cgroup. All devices are denied but the six that the
+// runtime makes itself (null, zero, full, tty, random, urandom).
+func (b bundle) resources() *specs.LinuxResources {
+	r := cgroupLimits(b.limits, b.swap)
+	r.Devices = []specs.LinuxDeviceCgroup{{Allow: false, Access: "rwm"}}
+	if b.unified {
+		r.Unified = map[string]string{"memory.oom.group": "1"}
+	}
+	return r
+}
+
+// cgroupLimits are the limits that may change during an instance's life.
+func cgroupLimits(l Limits, swap bool) *specs.LinuxResources {
+	memory := int64(l.MemoryMiB) << 20
+	period := uint64(100_000) // microseconds, the kernel's default
+	quota := int64(l.MilliCPUs) * int64(period) / 1000
+	pids := int64(l.Pids)
+	r := &specs.LinuxResources{
+		Memory: &specs.LinuxMemory{Limit: &memory},
+		CPU:    &specs.LinuxCPU{Quota: &quota, Period: &period},
+		Pids:   &specs.LinuxPids{Limit: &pids},
+	}
+	if swap {
+		r.Memory.Swap = &memory // memory and swap together: none of it is swap
+	}
+	return r
+}
+
+// maskedPaths are Docker's and those that tell of the host or of its load.
+func maskedPaths() []string {
+	masked := []string{"/sys/firmware", "/sys/devices/virtual/powercap", "/proc/acpi", "/proc/asound", "/proc/scsi",
+		"/proc/timer_list", "/proc/timer_stats", "/proc/sched_debug", "/proc/latency_stats", "/proc/kcore", "/proc/keys"}
+	for _, name := range []string{"kallsyms", "config.gz", "cmdline", "key-users", "interrupts", "iomem", "ioports", "slabinfo",
+		"vmallocinfo", "kpagecount", "kpageflags", "kpagecgroup", "modules", "partitions", "diskstats", "swaps", "schedstat",
+		"zoneinfo", "pagetypeinfo", "buddyinfo", "softirqs", "vmstat"} {
+		masked = append(masked, "/proc/"+name)
+	}
+	return masked
+}
+

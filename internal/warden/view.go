@@ -1,0 +1,63 @@
+package warden
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path"
+
+	"golang.org/x/sys/unix"
+)
+
+// view is a tmpfs that only our mount namespace sees, the same short path in every hearth. The node
+// process and the OCI runtime's user namespaces reach data and images through it, since the folders
+// above the real ones may be closed to them.
+const view = claims + "/view"
+
+const (
+	viewNode   = view + "/node"   // the node process's data, its working directory
+	viewImages = view + "/images" // root file systems
+)
+
+// makeView mounts the view over the folder of that name.
+func makeView(dataDir string, uid, gid int) error {
+	if err := os.MkdirAll(view, 0o755); err != nil {
+		return fmt.Errorf("make view: %w", err)
+	}
+	if err := unix.Mount("hearth", view, "tmpfs", unix.MS_NOSUID|unix.MS_NODEV, "mode=711,size=64m"); err != nil {
+		return fmt.Errorf("mount view: %w", err)
+	}
+	for _, dir := range []struct {
+		name     string
+		uid, gid int
+		mode     os.FileMode
+	}{{"node", uid, gid, 0o700}, {"images", 0, 0, 0o755}} {
+		real, shown := path.Join(dataDir, dir.name), path.Join(view, dir.name)
+		if err := ownFolder(real, dir.uid, dir.gid, dir.mode); err != nil {
+			return err
+		}
+		if err := os.Mkdir(shown, 0o711); err != nil {
+			return fmt.Errorf("make view: %w", err)
+		}
+		if err := unix.Mount(real, shown, "", unix.MS_BIND, ""); err != nil {
+			return fmt.Errorf("show %s: %w", real, err)
+		}
+	}
+	return nil
+}
+
+// ownFolder makes a folder, or checks that it is one and nobody's symlink, and sets owner and mode.
+func ownFolder(name string, uid, gid int, mode os.FileMode) error {
+	if err := os.Mkdir(name, mode); err != nil && !errors.Is(err, os.ErrExist) {
+		return fmt.Errorf("make folder: %w", err)
+	}
+	f, err := os.OpenFile(name, os.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW, 0)
+	if err != nil {
+		return fmt.Errorf("open folder: %w", err)
+	}
+	defer f.Close()
+	if err := errors.Join(f.Chown(uid, gid), f.Chmod(mode)); err != nil {
+		return fmt.Errorf("own folder %s: %w", name, err)
+	}
+	return nil
+}
