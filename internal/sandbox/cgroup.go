@@ -15,6 +15,7 @@ import (
 	"github.com/containerd/cgroups/v3"
 	"github.com/containerd/cgroups/v3/cgroup1"
 	"github.com/containerd/cgroups/v3/cgroup2"
+	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 )
 
@@ -71,6 +72,11 @@ func (t cgroupTree) update(id string, l Limits) error {
 	c, err := t.load1(id)
 	if err != nil {
 		return err
+	}
+	// Memory may never be above memory and swap together: so that goes up first. Where it has to come
+	// down the kernel refuses this step, and the second, in the library's order, does both.
+	if limits.Memory.Swap != nil {
+		_ = c.Update(&specs.LinuxResources{Memory: &specs.LinuxMemory{Swap: limits.Memory.Swap}})
 	}
 	return c.Update(limits)
 }

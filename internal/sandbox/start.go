@@ -136,9 +136,19 @@ func (s *Sandbox) openFiles() error {
 			return fmt.Errorf("open %s: %w", f.name, err)
 		}
 		*f.to = file
-		s.undo.push(file.Close)
+		s.undo.push(closing(file))
 	}
 	return nil
+}
+
+// closing is the step that closes f; whoever had it may have closed it already.
+func closing(f *os.File) func() error {
+	return func() error {
+		if err := f.Close(); !errors.Is(err, os.ErrClosed) {
+			return err
+		}
+		return nil
+	}
 }
 
 // makePipes makes stdout and stderr. The write ends belong to the instance's user, so that opening
@@ -147,12 +157,12 @@ func (s *Sandbox) makePipes() (stdout, stderr *os.File, err error) {
 	if s.files.Stdout, stdout, err = os.Pipe(); err != nil {
 		return nil, nil, fmt.Errorf("make pipe: %w", err)
 	}
-	s.undo.push(s.files.Stdout.Close)
+	s.undo.push(closing(s.files.Stdout))
 	if s.files.Stderr, stderr, err = os.Pipe(); err != nil {
 		stdout.Close()
 		return nil, nil, fmt.Errorf("make pipe: %w", err)
 	}
-	s.undo.push(s.files.Stderr.Close)
+	s.undo.push(closing(s.files.Stderr))
 	uid, gid := int(s.firstUID)+innerUID, int(s.firstUID)+innerGID
 	if err := errors.Join(stdout.Chown(uid, gid), stderr.Chown(uid, gid)); err != nil {
 		stdout.Close()
@@ -193,7 +203,7 @@ func (s *Sandbox) watch(pidFile string) error {
 		return fmt.Errorf("open pidfd: %w", err)
 	}
 	s.pidfd = os.NewFile(uintptr(fd), "pidfd")
-	s.undo.push(s.pidfd.Close)
+	s.undo.push(closing(s.pidfd))
 	s.maker.wg.Go(s.wait)
 	return nil
 }
