@@ -1,0 +1,211 @@
+package registry
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"hearth"
+)
+
+// Registry is one npm registry. It is safe for concurrent use.
+type Registry struct {
+	Source  string   // where its URL was found, for people: "--npm-registry", "/root/.npmrc"
+	Skipped []string // npmrc files that are there but may not be read by this user
+
+	base   *url.URL // path ends in "/", no user
+	auth   string   // value of the Authorization header, or ""
+	client *http.Client
+	stall  time.Duration // without a byte of a body
+
+	wait func(context.Context, time.Duration) error // between tries; tests replace it
+}
+
+// URL returns the registry's URL, which holds no credentials and ends in a slash.
+func (r *Registry) URL() string { return r.base.String() }
+
+// Sources says where to look for the registry, in this order: Flag, the environment, the user's and
+// the machine's npmrc files, and at last the installed npm. Zero fields mean this process's own.
+type Sources struct {
+	Flag   string                                // --npm-registry
+	Env    func(string) string                   // default os.Getenv
+	Home   string                                // default the user's home folder
+	Global []string                              // the machine's npmrc files; default $PREFIX/etc/npmrc and /etc/npmrc
+	NPM    func(context.Context) (string, error) // default `npm config get registry`
+}
+
+// Detect finds the registry and its credentials. It reads files and may run npm (30 s at most), but
+// does not talk to the registry. Its errors are *hearth.Error and say how to name a registry.
+func Detect(ctx context.Context, s Sources) (*Registry, error) {
+	s = s.withDefaults()
+	merged, skipped, err := s.npmrc()
+	if err != nil {
+		return nil, err
+	}
+	raw, source := s.Flag, "--npm-registry"
+	for _, name := range []string{"npm_config_registry", "NPM_CONFIG_REGISTRY"} {
+		if raw == "" {
+			raw, source = s.Env(name), name
+		}
+	}
+	if raw == "" {
+		raw, source = merged.get("registry"), merged.source["registry"]
+	}
+	if raw == "" {
+		if raw, err = s.NPM(ctx); err != nil {
+			return nil, &hearth.Error{Code: hearth.CodeUnavailable, Component: hearth.ComponentPlatform, Reason: "registry_unknown",
+				Message: "no npm registry is known: give --npm-registry URL, write registry=URL into ~/.npmrc, or install npm", Cause: err}
+		}
+		source = "npm config get registry"
+	}
+	r, err := newRegistry(raw, merged)
+	if err != nil {
+		return nil, &hearth.Error{Code: hearth.CodeInvalid, Component: hearth.ComponentPlatform, Reason: "registry_unknown",
+			Message: fmt.Sprintf("the npm registry that %s names cannot be used: %v", source, err)}
+	}
+	r.Source, r.Skipped = source, skipped
+	return r, nil
+}
+
+func (s Sources) withDefaults() Sources {
+	if s.Env == nil {
+		s.Env = os.Getenv
+	}
+	if s.Home == "" {
+		s.Home, _ = os.UserHomeDir()
+	}
+	if s.Global == nil {
+		if prefix := s.Env("PREFIX"); prefix != "" {
+			s.Global = append(s.Global, filepath.Join(prefix, "etc", "npmrc"))
+		}
+		s.Global = append(s.Global, "/etc/npmrc")
+	}
+	if s.NPM == nil {
+		s.NPM = askNPM
+	}
+	return s
+}
+
+// npmrc merges the npmrc files, the user's first since the first to name a key wins. A project's
+// .npmrc is never read: it comes with foreign code.
+func (s Sources) npmrc() (merged npmrc, skipped []string, err error) {
+	env := func(lower, upper, fallback string) string {
+		return first(s.Env(lower), s.Env(upper), fallback)
+	}
+	files := []string{env("npm_config_userconfig", "NPM_CONFIG_USERCONFIG", filepath.Join(s.Home, ".npmrc"))}
+	if global := env("npm_config_globalconfig", "NPM_CONFIG_GLOBALCONFIG", ""); global != "" {
+		files = append(files, global)
+	} else {
+		files = append(files, s.Global...)
+	}
+	merged = newNpmrc()
+	for _, name := range files {
+		text, err := readBounded(name)
+		switch {
+		case err == nil:
+			merged.add(name, text, s.Env)
+		case errors.Is(err, fs.ErrPermission):
+			skipped = append(skipped, name)
+		case !errors.Is(err, fs.ErrNotExist):
+			return merged, nil, &hearth.Error{Code: hearth.CodeInvalid, Component: hearth.ComponentPlatform, Reason: "registry_unknown",
+				Message: fmt.Sprintf("the npm configuration %s cannot be read: %v", name, err)}
+		}
+	}
+	return merged, skipped, nil
+}
+
+func newRegistry(raw string, rc npmrc) (*Registry, error) {
+	base, err := url.Parse(strings.TrimSpace(raw))
+	switch {
+	case err != nil:
+		return nil, errors.New("it is not a URL") // the parser's error would print credentials
+	case base.Scheme != "https" && base.Scheme != "http", base.Host == "", base.Opaque != "":
+		return nil, errors.New("it is not an https:// or http:// URL")
+	case base.RawQuery != "" || base.Fragment != "":
+		return nil, errors.New("it has a query or a fragment")
+	}
+	r := &Registry{base: base, wait: sleep, stall: stallTime, auth: rc.auth(base)}
+	if base.User != nil && r.auth == "" {
+		password, _ := base.User.Password()
+		r.auth = "Basic " + base64.StdEncoding.EncodeToString([]byte(base.User.Username()+":"+password))
+	}
+	base.User = nil
+	base.Path = strings.TrimRight(base.Path, "/") + "/"
+	base.RawPath = ""
+	roots, err := rc.roots()
+	if err != nil {
+		return nil, err
+	}
+	r.client = &http.Client{
+		CheckRedirect: r.checkRedirect,
+		Transport: &http.Transport{
+			Proxy:                 http.ProxyFromEnvironment,
+			DialContext:           (&net.Dialer{Timeout: connectTime}).DialContext,
+			TLSClientConfig:       &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12},
+			TLSHandshakeTimeout:   connectTime,
+			ResponseHeaderTimeout: headerTime,
+			IdleConnTimeout:       idleTime,
+			// HTTP/1.1, whose connection is idle, and so can be closed, once its body was read.
+			DisableCompression: true, // a tarball's hash is of its bytes as they come
+		},
+	}
+	return r, nil
+}
+
+// Close drops the connections that are kept for the next request.
+func (r *Registry) Close() { r.client.CloseIdleConnections() }
+
+// roots is the system's certificates and those of npm's cafile.
+func (n npmrc) roots() (*x509.CertPool, error) {
+	name := n.get("cafile")
+	if name == "" {
+		return nil, nil // the system's
+	}
+	text, err := readBounded(name)
+	if err != nil {
+		return nil, fmt.Errorf("read npm's cafile: %w", err)
+	}
+	pool, err := x509.SystemCertPool()
+	if err != nil {
+		pool = x509.NewCertPool()
+	}
+	if !pool.AppendCertsFromPEM(text) {
+		return nil, fmt.Errorf("read npm's cafile %s: no certificate in it", name)
+	}
+	return pool, nil
+}
+
+// askNPM runs the installed npm outside of any project. What npm warns about goes to its stderr.
+func askNPM(ctx context.Context) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, npmTime)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, "npm", "config", "get", "registry")
+	cmd.Dir = "/"
+	cmd.WaitDelay = time.Second // its grandchildren may hold the pipe
+	out, err := cmd.Output()
+	if err != nil {
+		return "", fmt.Errorf("run npm config get registry: %w", err)
+	}
+	return strings.TrimSpace(string(out)), nil
+}
+
+func first(values ...string) string {
+	for _, v := range values {
+		if v != "" {
+			return v
+		}
+	}
+	return ""
+}
