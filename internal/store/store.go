@@ -2,16 +2,15 @@ package store
 
 import (
 	"context"
+	"database/sql"
 	"errors"
+	"fmt"
 	"log/slog"
+	"strings"
 	"time"
 
 	"gocloud.dev/secrets"
-
-	"hearth"
 )
-
-var errTodo = errors.New("not built yet")
 
 // Config says where the state lives.
 type Config struct {
@@ -28,197 +27,151 @@ type Config struct {
 }
 
 // Store is the durable state. It is safe for concurrent use.
-type Store struct{}
+type Store struct {
+	writer   *sql.DB // one connection, for which writers queue
+	reader   *sql.DB // several, which cannot write
+	blobs    *blobs
+	codec    *codec
+	keeper   *secrets.Keeper
+	log      *slog.Logger
+	onChange func(tenant, container string)
+}
 
 // Open opens the database and the blob store, makes them if they are absent, and brings the schema
 // up to date. It refuses a schema newer than this binary, and a keeper that cannot open what was
 // sealed before.
-func Open(ctx context.Context, c Config) (*Store, error) { return nil, errTodo }
+func Open(ctx context.Context, c Config) (_ *Store, err error) {
+	if c.Keeper == nil || c.Log == nil {
+		return nil, errors.New("open store: it needs a keeper and a log")
+	}
+	path, ok := strings.CutPrefix(c.Database, "sqlite:")
+	if !ok || path == "" {
+		return nil, fmt.Errorf("open store: the database %q is not one that this version of Hearth knows; use sqlite:PATH", schemeOf(c.Database))
+	}
+	s := &Store{keeper: c.Keeper, log: c.Log, onChange: c.OnChange}
+	defer func() {
+		if err != nil {
+			s.Close()
+		}
+	}()
+	if s.onChange == nil {
+		s.onChange = func(string, string) {}
+	}
+	if s.codec, err = newCodec(); err != nil {
+		return nil, err
+	}
+	if s.blobs, err = openBlobs(c.Blobs); err != nil {
+		return nil, err
+	}
+	if s.writer, s.reader, err = openSQLite(ctx, path); err != nil {
+		return nil, err
+	}
+	if err := s.checkKeeper(ctx); err != nil {
+		return nil, err
+	}
+	return s, s.dropClaims(ctx)
+}
+
+// schemeOf is what may be shown of a URL, which can hold a password.
+func schemeOf(url string) string {
+	scheme, _, ok := strings.Cut(url, ":")
+	if !ok || len(scheme) > 20 {
+		return "(no scheme)"
+	}
+	return scheme + ":…"
+}
+
+const (
+	sweepEvery = 10 * time.Minute
+	// A blob is written moments before its row; one that is older and has no row is an orphan. The
+	// age only saves work: deleting a blob that a write is about to name is harmless (see insertVersion).
+	sweepAge = 10 * time.Minute
+)
 
 // Run sweeps away blobs and idempotency keys that nothing needs, until ctx is done.
-func (s *Store) Run(ctx context.Context) error { return errTodo }
+func (s *Store) Run(ctx context.Context) error {
+	tick := time.NewTicker(sweepEvery)
+	defer tick.Stop()
+	for {
+		if n, err := s.Sweep(ctx, sweepAge); err != nil && ctx.Err() == nil {
+			s.log.Warn("sweep stopped early", "err", err)
+		} else if n > 0 {
+			s.log.Info("sweep removed unused blobs", "count", n)
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+	}
+}
 
 // Close waits for queries in flight and closes everything.
-func (s *Store) Close() error { return errTodo }
-
-// Precondition is what must hold for a write to be made; the zero value asks for nothing.
-type Precondition struct {
-	IfMatch     string // "*" (it exists) or a list of ETags, one of which it has now; "" asks nothing
-	IfNoneMatch bool   // If-None-Match: *, the write may only create
+func (s *Store) Close() error {
+	var errs []error
+	if s.reader != nil {
+		errs = append(errs, s.reader.Close())
+	}
+	if s.writer != nil { // last, so that it is the one that folds the WAL back into the database
+		errs = append(errs, s.writer.Close())
+	}
+	if s.blobs != nil {
+		errs = append(errs, s.blobs.bucket.Close())
+	}
+	if s.codec != nil {
+		s.codec.close()
+	}
+	return errors.Join(errs...)
 }
 
-// ETag is the entity tag, quotes included, of the object with this id at this revision.
-func ETag(id string, revision int64) string { return "" }
-
-// PutTenant creates the tenant or replaces its limits. Only Name and Limits are read. The same
-// document again changes nothing. Errors: invalid, precondition_failed, conflict (too many tenants).
-func (s *Store) PutTenant(ctx context.Context, t hearth.Tenant, pre Precondition) (hearth.Tenant, bool, error) {
-	return hearth.Tenant{}, false, errTodo
+// querier is what reads need: the reading connections, or a transaction.
+type querier interface {
+	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
+	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
 }
 
-// GetTenant returns one tenant, or not_found.
-func (s *Store) GetTenant(ctx context.Context, name string) (hearth.Tenant, error) {
-	return hearth.Tenant{}, errTodo
+// write runs do in a transaction that no other writer overlaps. An error of do rolls it back. do may
+// be run again where a database asks for that, so it must set what it returns from scratch.
+func (s *Store) write(ctx context.Context, do func(tx *sql.Tx) error) error {
+	tx, err := s.writer.BeginTx(ctx, nil)
+	if err != nil {
+		return explain("begin transaction", err)
+	}
+	defer tx.Rollback() // does nothing after a commit
+	if err := do(tx); err != nil {
+		return explain("write", err)
+	}
+	return explain("commit", tx.Commit())
 }
 
-// ListTenants returns a page of tenants by name. Cursor "" is the first page and next "" says that
-// this was the last; limit 0 is the most, hearth.LimitListItems. All lists work this way.
-func (s *Store) ListTenants(ctx context.Context, cursor string, limit int) (page []hearth.Tenant, next string, err error) {
-	return nil, "", errTodo
+// collect runs a query and scans each row.
+func collect[T any](ctx context.Context, q querier, scan func(row scanner) (T, error), query string, args ...any) ([]T, error) {
+	rows, err := q.QueryContext(ctx, query, args...)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var all []T
+	for rows.Next() {
+		one, err := scan(rows)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, one)
+	}
+	return all, rows.Err()
 }
 
-// DeleteTenant deletes a tenant; with containers it is a conflict unless recursive.
-func (s *Store) DeleteTenant(ctx context.Context, name string, recursive bool, pre Precondition) error {
-	return errTodo
+// scanner is a *sql.Row or *sql.Rows.
+type scanner interface{ Scan(dest ...any) error }
+
+// count counts the rows of a query that selects 1, at most up to most.
+func count(ctx context.Context, q querier, most int64, query string, args ...any) (n int64, err error) {
+	args = append(args, most)
+	err = q.QueryRowContext(ctx, fmt.Sprintf("SELECT count(*) FROM (%s LIMIT $%d) AS found", query, len(args)), args...).Scan(&n)
+	return n, err
 }
 
-// PutContainer creates the container c.Name of tenant or replaces its limits and isolation. Only
-// Name, Isolation and Limits are read. Limits above the tenant's are invalid.
-func (s *Store) PutContainer(ctx context.Context, tenant string, c hearth.Container, pre Precondition) (hearth.Container, bool, error) {
-	return hearth.Container{}, false, errTodo
-}
-
-// GetContainer returns one container, or not_found.
-func (s *Store) GetContainer(ctx context.Context, tenant, name string) (hearth.Container, error) {
-	return hearth.Container{}, errTodo
-}
-
-// ListContainers returns a page of a tenant's containers by name.
-func (s *Store) ListContainers(ctx context.Context, tenant, cursor string, limit int) (page []hearth.Container, next string, err error) {
-	return nil, "", errTodo
-}
-
-// DeleteContainer deletes a container; with functions it is a conflict unless recursive.
-func (s *Store) DeleteContainer(ctx context.Context, tenant, name string, recursive bool, pre Precondition) error {
-	return errTodo
-}
-
-// PutFunction is a whole document of a function, as PUT carries it.
-type PutFunction struct {
-	Tenant, Container, Name string
-
-	Manifest     hearth.Manifest
-	Files        []hearth.File
-	Secrets      map[string]*string // merged: absent keeps, nil removes
-	Precondition Precondition
-}
-
-// FunctionState is a function with the versions that matter.
-type FunctionState struct {
-	hearth.Function
-	Active      *hearth.Version // the version that serves; nil while none is ready
-	Latest      *hearth.Version // the newest version, whatever became of it
-	SecretNames []string        // sorted; nil in lists
-}
-
-// PutFunction creates the function or gives it a new version, in state building. A document equal
-// to the newest version's makes none; if that one is ready and not active, it becomes active again.
-// A failed version is made anew when its secrets changed since or the platform was at fault.
-// The bool says that the function was created. Errors: invalid, not_found (the container),
-// precondition_failed, conflict (too many functions), no_space.
-func (s *Store) PutFunction(ctx context.Context, p PutFunction) (FunctionState, bool, error) {
-	return FunctionState{}, false, errTodo
-}
-
-// GetFunction returns one function, or not_found.
-func (s *Store) GetFunction(ctx context.Context, tenant, container, name string) (FunctionState, error) {
-	return FunctionState{}, errTodo
-}
-
-// ListFunctions returns a page of a container's functions by name, without the names of secrets.
-func (s *Store) ListFunctions(ctx context.Context, tenant, container, cursor string, limit int) (page []FunctionState, next string, err error) {
-	return nil, "", errTodo
-}
-
-// DeleteFunction deletes a function with its versions and secrets.
-func (s *Store) DeleteFunction(ctx context.Context, tenant, container, name string, pre Precondition) error {
-	return errTodo
-}
-
-// ListVersions returns a page of a function's versions, the newest first.
-func (s *Store) ListVersions(ctx context.Context, tenant, container, function, cursor string, limit int) (page []hearth.Version, next string, err error) {
-	return nil, "", errTodo
-}
-
-// GetVersion returns one version, or not_found.
-func (s *Store) GetVersion(ctx context.Context, tenant, container, function string, number int) (hearth.Version, error) {
-	return hearth.Version{}, errTodo
-}
-
-// Rollback activates a kept ready version, older or newer. Versions that are still building will not
-// take over by themselves any more. A version that is not ready is a conflict, an unknown one not_found.
-func (s *Store) Rollback(ctx context.Context, tenant, container, function string, number int, pre Precondition) (FunctionState, error) {
-	return FunctionState{}, errTodo
-}
-
-// Building returns versions of the whole node that wait for their trial, the oldest first, at most 1000.
-func (s *Store) Building(ctx context.Context) ([]hearth.Version, error) { return nil, errTodo }
-
-// Settle writes down what became of a building version: v.Status ready with v.Loaded, or failed with
-// v.Failure. A ready version becomes active unless a newer one is, or a rollback came after it was
-// made. Settling a version that is settled already changes nothing. If v.FunctionID is set, the
-// function must still be that one. A version that is gone is not_found.
-func (s *Store) Settle(ctx context.Context, v hearth.Version) error { return errTodo }
-
-// Code returns the files of the archive with this digest, checked against it. A blob that is absent
-// is not_found; one that is damaged is an error and its bytes go nowhere.
-func (s *Store) Code(ctx context.Context, digest string) ([]hearth.File, error) { return nil, errTodo }
-
-// Routes returns the routes of a container, of a tenant if container is "", of the whole node if
-// tenant is "" too.
-func (s *Store) Routes(ctx context.Context, tenant, container string) ([]hearth.Route, error) {
-	return nil, errTodo
-}
-
-// SecretInfo is what may be told of a secret.
-type SecretInfo struct {
-	Name      string
-	UpdatedAt time.Time
-}
-
-// ListSecrets returns the secrets of a function by name, without values. There are at most
-// hearth.LimitSecrets, so there are no pages.
-func (s *Store) ListSecrets(ctx context.Context, tenant, container, function string) ([]SecretInfo, error) {
-	return nil, errTodo
-}
-
-// PutSecret sets a secret; the bool says that it is new. The same value again changes nothing.
-func (s *Store) PutSecret(ctx context.Context, tenant, container, function, name, value string) (SecretInfo, bool, error) {
-	return SecretInfo{}, false, errTodo
-}
-
-// DeleteSecret removes a secret, or not_found.
-func (s *Store) DeleteSecret(ctx context.Context, tenant, container, function, name string) error {
-	return errTodo
-}
-
-// SecretValues returns the values of a function's secrets, for the instance that runs it and nothing
-// else, with their revision.
-func (s *Store) SecretValues(ctx context.Context, tenant, container, function string) (map[string]string, int64, error) {
-	return nil, 0, errTodo
-}
-
-// Answer is the answer to a write, kept so that a repeated Idempotency-Key gets the same one.
-type Answer struct {
-	Status int
-	Header map[string]string
-	Body   []byte
-}
-
-// Claim is the right to carry out the write of one Idempotency-Key.
-type Claim struct{ scope, key, token string }
-
-// Begin claims a key. It returns the kept answer if the write was made before (Answer not nil), or
-// the claim with which to make it. Scope keeps the keys of tenants and tokens apart; fingerprint
-// stands for the request (method, path, body). Errors: invalid (reason idempotency_key_reused) for
-// the same key with another request, conflict (reason idempotency_key_in_progress) while the first is
-// still being made.
-func (s *Store) Begin(ctx context.Context, scope, key, fingerprint string) (*Answer, Claim, error) {
-	return nil, Claim{}, errTodo
-}
-
-// Finish keeps the answer for 24 hours.
-func (s *Store) Finish(ctx context.Context, c Claim, a Answer) error { return errTodo }
-
-// Abandon gives the key back unused, for a write that failed and may be tried again.
-func (s *Store) Abandon(ctx context.Context, c Claim) error { return errTodo }
+// Times are kept as microseconds, so what a write returns is cut to what a read will return.
+func now() int64                    { return time.Now().UnixMicro() }
+func timeOf(micros int64) time.Time { return time.UnixMicro(micros).UTC() }

@@ -1,0 +1,45 @@
+package store_test
+
+import (
+	"path/filepath"
+	"testing"
+
+	"go.uber.org/goleak"
+
+	"hearth/internal/store"
+	"hearth/internal/store/storetest"
+)
+
+func TestMain(m *testing.M) {
+	if crashing() {
+		return
+	}
+	goleak.VerifyTestMain(m)
+}
+
+func TestSQLite(t *testing.T) {
+	t.Parallel()
+	storetest.Run(t, openSQLite)
+}
+
+func openSQLite(t *testing.T, c store.Config) *store.Store {
+	t.Helper()
+	return openAt(t, c, t.TempDir())
+}
+
+func openAt(t *testing.T, c store.Config, dir string) *store.Store {
+	t.Helper()
+	c.Database, c.Blobs = "sqlite:"+filepath.Join(dir, "hearth.db"), "file:"+filepath.Join(dir, "blobs")
+	s, err := store.Open(t.Context(), c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Errorf("close: %v", err)
+		}
+	})
+	return s
+}
+
+func crashing() bool { return false }
