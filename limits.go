@@ -52,6 +52,7 @@ var (
 	LimitParsedBody   = Limit{"parsed_body_bytes", 10 << 20, "bytes", "The body of a request or an answer of a function whose bodies are parsed", "use the fetch or server model, which stream"}
 	LimitHeaderTime   = Limit{"header_ms", 10_000, "ms", "The time to send a request's header", raiseFixed}
 	LimitBodyIdle     = Limit{"body_idle_ms", 60_000, "ms", "The time without a byte of a body", raiseFixed}
+	LimitUpgradeIdle  = Limit{"upgrade_idle_ms", 300_000, "ms", "The time without a byte, either way, of an upgraded connection (a WebSocket)", raiseFixed}
 	LimitKeepAlive    = Limit{"keep_alive_ms", 120_000, "ms", "The time a connection may wait for its next request", raiseFixed}
 	LimitTimeout      = Limit{"timeout_ms", 900_000, "ms", "The time of a request", raiseFixed}
 	LimitQueue        = Limit{"queue", 256, "count", "The number of requests of one container that wait for an instance", raiseFixed}
@@ -112,7 +113,7 @@ var (
 func Limits() []Limit {
 	return []Limit{
 		LimitHeaderBytes, LimitHeaderFields, LimitURIBytes, LimitParsedBody, LimitHeaderTime, LimitBodyIdle,
-		LimitKeepAlive, LimitTimeout, LimitQueue, LimitQueueTime, LimitTrialTime,
+		LimitUpgradeIdle, LimitKeepAlive, LimitTimeout, LimitQueue, LimitQueueTime, LimitTrialTime,
 		LimitDocument, LimitCodeBytes, LimitCodeFiles, LimitConfigBytes, LimitSecrets, LimitSecretBytes,
 		LimitDependencies, LimitJSONDepth, LimitJSONValues, LimitListItems, LimitVersions, LimitWait, LimitTenants,
 		LimitContainers, LimitFunctions,

@@ -20,7 +20,7 @@ const (
 	outSize = 4 << 10  // what an idle connection keeps for writing
 	maxIn   = 64 << 10 // while an exchange needs it: the greatest header, and long bodies
 
-	// BufferSize is the longest request body that Fill takes: it leaves with the header, in one write.
+	// BufferSize is the longest piece of a body that leaves together with the header, in one write.
 	BufferSize = 16 << 10
 )
 
@@ -130,12 +130,6 @@ func (c *Conn) Unsent() bool { return !c.wrote }
 
 // Reused reports whether the connection carried an earlier exchange.
 func (c *Conn) Reused() bool { return c.reused }
-
-// Retake gives c the request that old has buffered, for another try.
-func (c *Conn) Retake(old *Conn) {
-	c.out, old.out = old.out, c.out
-	c.chunked, c.left, c.head, c.upgrade, c.ended = old.chunked, old.left, old.head, old.upgrade, old.ended
-}
 
 func (c *Conn) close() {
 	c.Break()

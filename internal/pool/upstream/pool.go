@@ -34,23 +34,28 @@ func NewPool(dial func(ctx context.Context) (net.Conn, error)) *Pool {
 // Get returns a connection that is ready for a request: an idle one whose socket is silent, or a
 // new one. The caller calls Release once.
 func (p *Pool) Get(ctx context.Context) (*Conn, error) {
+	if c := p.Idle(); c != nil {
+		return c, nil
+	}
+	return p.Dial(ctx)
+}
+
+// Idle returns an idle connection whose socket is silent, nil if there is none.
+func (p *Pool) Idle() *Conn {
 	for {
-		c, err := p.pop()
-		if err != nil {
-			return nil, err
-		}
+		c := p.pop()
 		if c == nil {
-			return p.Dial(ctx)
+			return nil
 		}
 		if c.silent() {
 			c.reused = true
-			return c, nil
+			return c
 		}
 		c.close()
 	}
 }
 
-// Dial returns a new connection, for a caller whose idle one proved to be dead.
+// Dial returns a new connection, also for a caller whose idle one proved to be dead.
 func (p *Pool) Dial(ctx context.Context) (*Conn, error) {
 	nc, err := p.dial(ctx)
 	if err != nil {
@@ -78,20 +83,17 @@ func (p *Pool) Close() {
 	}
 }
 
-func (p *Pool) pop() (*Conn, error) {
+func (p *Pool) pop() *Conn {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.closed {
-		return nil, ErrClosed
-	}
 	n := len(p.idle) - 1
 	if n < 0 {
-		return nil, nil
+		return nil
 	}
 	c := p.idle[n]
 	p.idle[n] = nil
 	p.idle = p.idle[:n]
-	return c, nil
+	return c
 }
 
 // push takes c as idle; false if there is no place for it.

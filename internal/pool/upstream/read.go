@@ -24,15 +24,9 @@ func malformed(format string, args ...any) error {
 // it came later; those of the socket.
 func (c *Conn) ReadResponse(interim func(*Response) error) (*Response, error) {
 	for {
-		if err := c.readHead(); err != nil {
-			return nil, err
-		}
-		res := &c.res
-		if res.Status >= 200 || res.Status == http.StatusSwitchingProtocols {
-			return res, nil
-		}
-		if c.interims++; c.interims > maxInterims {
-			return nil, malformed("more than %d interim answers", maxInterims)
+		res, err := c.ReadHead()
+		if err != nil || res.Final() {
+			return res, err
 		}
 		if interim != nil {
 			if err := interim(res); err != nil {
@@ -40,6 +34,25 @@ func (c *Conn) ReadResponse(interim func(*Response) error) (*Response, error) {
 			}
 		}
 	}
+}
+
+// ReadHead reads the header of the next answer, an interim one too. Its errors are those of
+// ReadResponse.
+func (c *Conn) ReadHead() (*Response, error) {
+	if err := c.readHead(); err != nil {
+		return nil, err
+	}
+	if !c.res.Final() {
+		if c.interims++; c.interims > maxInterims {
+			return nil, malformed("more than %d interim answers", maxInterims)
+		}
+	}
+	return &c.res, nil
+}
+
+// Final reports whether no other answer follows: 101 is the last one of HTTP.
+func (r *Response) Final() bool {
+	return r.Status >= 200 || r.Status == http.StatusSwitchingProtocols
 }
 
 // readHead reads one status line and its fields into c.res and c.body.

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"io"
 	"net/http"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -62,20 +61,6 @@ func (c *Conn) EndHeader(n int64) {
 	c.IntField("Content-Length", n)
 	c.out = append(c.out, '\r', '\n')
 	c.ended = n == 0
-}
-
-// Fill reads the whole body of n ≤ BufferSize bytes behind the header, so that one write sends
-// both. EndHeader must have been told the same n.
-func (c *Conn) Fill(body io.Reader, n int) error {
-	at := len(c.out)
-	c.out = slices.Grow(c.out, n)[:at+n]
-	m, err := io.ReadFull(body, c.out[at:])
-	c.out = c.out[:at+m]
-	if err != nil {
-		return err
-	}
-	c.left, c.ended = 0, true
-	return nil
 }
 
 // Flush writes what is buffered.
