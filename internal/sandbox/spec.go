@@ -133,4 +133,3 @@ func maskedPaths() []string {
 	}
 	return masked
 }
-

@@ -12,11 +12,9 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
-)
 
-// ExitPermanent is the status with which the node process says that starting it again would not help,
-// for example when the database is of a newer hearth. It is EX_CONFIG of sysexits.h.
-const ExitPermanent = 78
+	"hearth/internal/warden/wire"
+)
 
 // Between two starts of a node process that keeps dying.
 const (
@@ -91,7 +89,7 @@ func (w *warden) runNode(ctx context.Context, start startFunc) error {
 	}
 	defer ended()
 	cmd := exec.Command("/proc/self/exe")
-	cmd.Args = []string{NodeArgv0}
+	cmd.Args = []string{wire.NodeArgv0}
 	cmd.Dir = viewNode
 	cmd.Env = childEnv(os.Environ())
 	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
@@ -123,7 +121,7 @@ func (w *warden) runNode(ctx context.Context, start startFunc) error {
 		}
 	}
 	var exit *exec.ExitError
-	if errors.As(err, &exit) && exit.ExitCode() == ExitPermanent {
+	if errors.As(err, &exit) && exit.ExitCode() == wire.ExitPermanent {
 		return errPermanent
 	}
 	if err == nil {

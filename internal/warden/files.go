@@ -14,16 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"hearth/internal/config"
-)
-
-// The names of the descriptors in the hello.
-const (
-	FileListen  = "listen"
-	FileAdmin   = "admin"
-	FileToken   = "token"
-	FileKeeper  = "keeper"
-	FileTLSCert = "tls-cert"
-	FileTLSKey  = "tls-key"
+	"hearth/internal/warden/wire"
 )
 
 // files are what the node process gets at its start: the listeners, which outlive it, and the secrets
@@ -51,7 +42,7 @@ func openFiles(ctx context.Context, cfg *config.Config) (_ *files, err error) {
 			f.close()
 		}
 	}()
-	for name, address := range map[string]string{FileListen: cfg.Listen, FileAdmin: cfg.AdminListen} {
+	for name, address := range map[string]string{wire.FileListen: cfg.Listen, wire.FileAdmin: cfg.AdminListen} {
 		if address == "" {
 			continue
 		}
@@ -65,19 +56,19 @@ func openFiles(ctx context.Context, cfg *config.Config) (_ *files, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("admin token: %w", err)
 	}
-	f.add(FileToken, token)
+	f.add(wire.FileToken, token)
 	key, err := openOrMake(strings.TrimPrefix(cfg.Keeper, "file:"), newKey)
 	if err != nil {
 		return nil, fmt.Errorf("keeper: %w", err)
 	}
-	f.add(FileKeeper, key)
+	f.add(wire.FileKeeper, key)
 	if cfg.TLSCert != "" {
 		cert, key, err := openTLS(cfg)
 		if err != nil {
 			return nil, err
 		}
-		f.add(FileTLSCert, cert)
-		f.add(FileTLSKey, key)
+		f.add(wire.FileTLSCert, cert)
+		f.add(wire.FileTLSKey, key)
 	}
 	return f, nil
 }

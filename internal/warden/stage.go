@@ -8,11 +8,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// The names by which one binary knows which process it is: argv[0] after an exec of its own.
-const (
-	Argv0     = "hearth-warden"
-	NodeArgv0 = "hearth-node"
-)
+// Argv0 is argv[0] after the exec of Isolate, by which the one binary knows what it is.
+const Argv0 = "hearth-warden"
 
 // Isolated reports whether this process is the warden in its own mount namespace already.
 func Isolated() bool { return os.Args[0] == Argv0 }

@@ -10,6 +10,7 @@ import (
 	"os/user"
 	"path"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 
@@ -23,18 +24,9 @@ import (
 // FallbackUID is the uid and gid of the node process where the account of --user does not exist.
 const FallbackUID = 64646
 
-// Setup is what the warden hands to the node process: the settings, and what only the operator's
-// account could find out. It is the hello's config.
-type Setup struct {
-	Config   *config.Config  `json:"config"`
-	Registry json.RawMessage `json:"registry"` // of npm, with its credentials
-	Version  string          `json:"version"`
-	UID      int             `json:"uid"` // of the node process
-}
-
 // Options are what Run needs beside the settings.
 type Options struct {
-	Setup    Setup
+	Setup    wire.Setup
 	Images   Images   // what root file systems are made of
 	NodeArgs []string // flags of Node.js in instances
 	Log      *slog.Logger
@@ -43,7 +35,7 @@ type Options struct {
 // warden is the state of the process; it lives as long as Run.
 type warden struct {
 	cfg       *config.Config
-	setup     Setup
+	setup     wire.Setup
 	log       *slog.Logger
 	uid, gid  int
 	files     *files
@@ -68,7 +60,7 @@ func Run(ctx context.Context, opt Options) (err error) {
 	if w.uid, w.gid, err = account(cfg.User); err != nil {
 		return err
 	}
-	w.setup.UID = w.uid
+	w.setup.Config = w.nodeConfig()
 
 	runtimePath, err := findRuntime(ctx, cfg)
 	if err != nil {
@@ -219,6 +211,19 @@ func account(name string) (uid, gid int, err error) {
 		return 0, 0, fmt.Errorf("the node process cannot run as %q, which is root; name another account with --user", name)
 	}
 	return uid, gid, nil
+}
+
+// nodeConfig is the settings as the node process needs them: what lies in its folder has the path of
+// the view there.
+func (w *warden) nodeConfig() *config.Config {
+	c := *w.cfg
+	for _, url := range []*string{&c.Database, &c.Blobs} {
+		scheme, rest, _ := strings.Cut(*url, ":")
+		if below, ok := strings.CutPrefix(rest, path.Join(c.DataDir, "node")+"/"); ok {
+			*url = scheme + ":" + path.Join(viewNode, below)
+		}
+	}
+	return &c
 }
 
 func makeFolders(cfg *config.Config) error {

@@ -1,0 +1,32 @@
+package wire
+
+import (
+	"encoding/json"
+
+	"hearth/internal/config"
+)
+
+// Setup is what the warden hands to the node process in the hello: the settings, and what only the
+// operator's account could find out.
+type Setup struct {
+	Config   *config.Config  `json:"config"`   // paths are those of the node process
+	Registry json.RawMessage `json:"registry"` // of npm, with its credentials
+	Version  string          `json:"version"`
+}
+
+// NodeArgv0 is argv[0] of the node process, by which the one binary knows what it is.
+const NodeArgv0 = "hearth-node"
+
+// ExitPermanent is the status with which the node process says that starting it again would not help,
+// for example when the database is of a newer hearth. It is EX_CONFIG of sysexits.h.
+const ExitPermanent = 78
+
+// The names of the descriptors in the hello.
+const (
+	FileListen  = "listen"
+	FileAdmin   = "admin"
+	FileToken   = "token"
+	FileKeeper  = "keeper"
+	FileTLSCert = "tls-cert"
+	FileTLSKey  = "tls-key"
+)
