@@ -176,6 +176,16 @@ func (p *Pool) Limits() wire.Limits { return p.cfg.Limits }
 // Size returns how many instances of the default runtime are kept.
 func (p *Pool) Size() int { return p.cfg.Size }
 
+// Default returns the default runtime.
+func (p *Pool) Default() string { return p.cfg.Runtimes[0] }
+
+// Shelved returns how many instances of the default runtime are ready.
+func (p *Pool) Shelved() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return len(p.shelves[p.cfg.Runtimes[0]].ready)
+}
+
 // Changed is sent to, at most once until it is read, when a shelf has grown.
 func (p *Pool) Changed() <-chan struct{} { return p.news }
 
@@ -206,9 +216,13 @@ func (p *Pool) Exited(e wire.Exit) *instance.Instance {
 	return i
 }
 
-// Adopt takes a sandbox that an earlier process left, already assigned.
-func (p *Pool) Adopt(s *wire.Sandbox, containerID string) (*instance.Instance, error) {
-	i, err := p.open(s)
+// Adopt takes a sandbox that an earlier process left, already assigned. attach takes over its output;
+// nil does as for a new one.
+func (p *Pool) Adopt(s *wire.Sandbox, containerID string, attach func()) (*instance.Instance, error) {
+	if attach == nil {
+		attach = func() { p.attach(s) }
+	}
+	i, err := p.open(s, attach)
 	if err != nil {
 		return nil, err
 	}
@@ -220,21 +234,25 @@ func (p *Pool) Adopt(s *wire.Sandbox, containerID string) (*instance.Instance, e
 }
 
 // open makes an instance of a sandbox and attaches its output.
-func (p *Pool) open(s *wire.Sandbox) (*instance.Instance, error) {
+func (p *Pool) open(s *wire.Sandbox, attach func()) (*instance.Instance, error) {
 	i, err := instance.New(s)
 	if err != nil {
 		s.Close()
 		return nil, err
 	}
+	attach()
+	p.mu.Lock()
+	p.live[s.ID] = i
+	p.mu.Unlock()
+	return i, nil
+}
+
+func (p *Pool) attach(s *wire.Sandbox) {
 	if p.cfg.Attach != nil {
 		p.cfg.Attach(s.ID, s.Stdout, s.Stderr)
 	} else {
 		wire.CloseAll([]*os.File{s.Stdout, s.Stderr})
 	}
-	p.mu.Lock()
-	p.live[s.ID] = i
-	p.mu.Unlock()
-	return i, nil
 }
 
 // Destroy ends an instance, once, however often it is called: nothing new enters, its connections

@@ -62,6 +62,18 @@ func (p *Pool) Take(ctx context.Context, runtime string) (*instance.Instance, er
 	}
 }
 
+// Return gives back an instance that was taken and not assigned.
+func (p *Pool) Return(i *instance.Instance) {
+	p.mu.Lock()
+	s := p.shelves[i.Runtime()]
+	p.mu.Unlock()
+	if s == nil || i.State() != instance.Pooled {
+		p.Destroy(i)
+		return
+	}
+	p.put(s, i)
+}
+
 // leave takes a taker out of the line. An instance that was handed over meanwhile goes back on the
 // shelf: nobody has assigned it.
 func (p *Pool) leave(ctx context.Context, s *shelf, mine chan *instance.Instance) error {
@@ -163,7 +175,7 @@ func (p *Pool) startOne(ctx context.Context, s *shelf) (*instance.Instance, erro
 	if err != nil {
 		return nil, err
 	}
-	i, err := p.open(box)
+	i, err := p.open(box, func() { p.attach(box) })
 	if err != nil {
 		return nil, err
 	}

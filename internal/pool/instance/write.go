@@ -83,7 +83,22 @@ func (i *Instance) write(function string, version int, meta Meta, files []hearth
 			return err
 		}
 	}
-	return writeFile(root, folder+".json", manifest)
+	// By a rename, so that a manifest that is there is whole, whenever the process was killed.
+	if err := writeFile(root, folder+".json.new", manifest); err != nil {
+		return err
+	}
+	return root.Rename(folder+".json.new", folder+".json")
+}
+
+// Has reports whether a version was written to its end, by this process or an earlier one.
+func (i *Instance) Has(function string, version int) bool {
+	root, err := i.openCode()
+	if err != nil {
+		return false
+	}
+	defer root.Close()
+	st, err := root.Lstat(function + "/" + strconv.Itoa(version) + ".json")
+	return err == nil && st.Mode().IsRegular()
 }
 
 // openCode opens the folder behind /fn while the descriptor is held, as dial does.
