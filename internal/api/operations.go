@@ -12,6 +12,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 
+	"hearth"
 	"hearth/internal/store"
 )
 
@@ -73,6 +74,9 @@ func (a *api) serve(w http.ResponseWriter, r *http.Request, op operation) error 
 		return a.once(w, req, op)
 	}
 	ans, err := op.run(req)
+	if err != nil && op.Method == http.MethodGet {
+		return located(err)
+	}
 	if err != nil {
 		return err
 	}
@@ -88,6 +92,23 @@ func (a *api) serve(w http.ResponseWriter, r *http.Request, op operation) error 
 	return nil
 }
 
+// located says where in the request a field is that the store or the logs found wrong: they know it
+// by its name only.
+func located(err error) error {
+	var e *hearth.Error
+	if !errors.As(err, &e) || len(e.Fields) != 1 {
+		return err
+	}
+	where := map[string]string{"cursor": "query.", "limit": "query.", "since": "query.", "Idempotency-Key": "header."}
+	prefix, ok := where[e.Fields[0].Field]
+	if !ok {
+		return err
+	}
+	out := *e
+	out.Fields = []hearth.FieldError{{Field: prefix + e.Fields[0].Field, Message: e.Fields[0].Message}}
+	return &out
+}
+
 // finishTime bounds the note that a write was made, which outlives a client that went away.
 const finishTime = 10 * time.Second
 
@@ -96,7 +117,7 @@ const finishTime = 10 * time.Second
 func (a *api) once(w http.ResponseWriter, req *request, op operation) error {
 	kept, claim, err := a.Store.Begin(req.Context(), adminScope, req.key, req.fingerprint)
 	if err != nil {
-		return err
+		return located(err)
 	}
 	if kept != nil {
 		w.Header().Set("Hearth-Idempotent-Replay", "true")
