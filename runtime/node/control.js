@@ -1,0 +1,75 @@
+'use strict';
+// What the host asks of the shim itself, on its own socket: is the event loop alive, load this
+// version ahead of its first request, and what to exercise.
+
+const b = require('./builtins.js');
+const errors = require('./errors.js');
+const exercise = require('./exercise.js');
+const logs = require('./logs.js');
+const { enter } = require('./context.js');
+const { load, list } = require('./load.js');
+
+const MAX_BODY = 4096; // bytes of a request's body
+
+/** Answers one request of the host. */
+function handle(req, res) {
+  switch (`${req.method} ${req.url}`) {
+    case 'GET /ping': return reply(res, 200, { loaded: list() });
+    case 'GET /exercise': return reply(res, 200, exercise.list());
+    case 'POST /load': return body(req, res, (doc) => preload(res, `${doc.function}`, `${doc.version}`));
+    default: return reply(res, 404, { message: 'no such call' });
+  }
+}
+
+function reply(res, status, doc) {
+  if (res.headersSent) return;
+  const text = b.stringify(doc);
+  b.writeHead(res, status, ['content-type', 'application/json', 'content-length', b.byteLength(text)]);
+  b.end(res, text);
+}
+
+function body(req, res, done) {
+  let text = '';
+  b.readableOn(req, 'data', (chunk) => { if (text.length < MAX_BODY) text += chunk; });
+  b.readableOn(req, 'end', () => {
+    let doc;
+    try {
+      doc = b.parse(text);
+    } catch (err) {
+      return reply(res, 400, { message: err.message });
+    }
+    return done(doc);
+  });
+}
+
+/** Loads a version as a request would; what it prints meanwhile belongs to no request. */
+function preload(res, name, version) {
+  const done = (f) => reply(res, 200, { model: f.model, parsed: f.parsed });
+  const failed = (err) => reply(res, 422, { reason: err.reason, message: err.message, stack: err.stack });
+  const x = {
+    name,
+    version,
+    id: '',
+    res: null,
+    fail(reason, err) { errors.fail(x, reason, err); },
+    complain(level, text, value) {
+      logs.frame(2, level, x, value === undefined ? text : text + logs.describe(value));
+    },
+    crashed(err, quit) {
+      b.on(res, 'close', quit);
+      b.setTimeout(quit, 100);
+      failed(new errors.LoadError('load', err));
+    },
+  };
+  enter(x, () => {
+    try {
+      const f = load(name, version);
+      if (b.types.isPromise(f)) b.then(f, done, failed);
+      else done(f);
+    } catch (err) {
+      failed(err);
+    }
+  });
+}
+
+module.exports = { handle };

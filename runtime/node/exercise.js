@@ -1,0 +1,52 @@
+'use strict';
+// What an instance does before it enters the pool: small built-in functions of every model, called
+// by the host as any function is, until the shim's path is compiled and the parts of Node.js that
+// functions commonly need are loaded. Then the heap is made small, for the wait may be long.
+
+const b = require('./builtins.js');
+
+const NAME = '.exercise'; // the function's name in requests; the version names the exercise
+
+// Twice each: the first call compiles, the second runs what a real request will run.
+const CALLS = [
+  ['builtins', 'GET', '/'],
+  ['callback', 'GET', '/?a=1'],
+  ['callback', 'POST', '/', '{"a":1}'],
+  ['context', 'POST', '/a?b=c', '{"a":1}'],
+  ['context', 'GET', '/'],
+  ['stream', 'POST', '/', 'text'],
+  ['stream', 'GET', '/'],
+  ['promise', 'POST', '/', '{"a":1}'],
+  ['promise', 'GET', '/'],
+  ['server', 'GET', '/'],
+  ['server', 'POST', '/', 'text'],
+  ['fetch', 'GET', '/'],
+  ['fetch', 'POST', '/', '{"a":1}'],
+  ['module', 'GET', '/'],
+  ['failure', 'GET', '/'],
+];
+
+let collect = null; // the garbage collector, if Node.js was started with --expose-gc
+let left = CALLS.length;
+
+/** Takes what only the shim may have. */
+function install() {
+  collect = globalThis.gc ?? null;
+}
+
+/** The calls that the host makes, in this order. */
+function list() {
+  return CALLS.map(([version, method, path, body = '']) => ({
+    version, method, path, body, type: body[0] === '{' ? 'application/json' : 'text/plain',
+  }));
+}
+
+/** Counts an exercise; after the last one, the memory that it took is given back. */
+function count(x) {
+  if (--left !== 0) return;
+  b.on(x.res, 'close', () => b.setImmediate(() => {
+    if (collect !== null) collect({ type: 'major', flavor: 'last-resort' });
+  }));
+}
+
+module.exports = { NAME, install, list, count };

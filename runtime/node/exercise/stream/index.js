@@ -1,0 +1,4 @@
+module.exports = (ctx, req, res) => {
+  res.setHeader('content-type', 'text/plain');
+  req.pipe(res);
+};
