@@ -6,10 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
+	"iter"
 	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"gocloud.dev/blob"
 	"gocloud.dev/blob/fileblob"
@@ -114,12 +117,54 @@ func (b *blobs) exists(ctx context.Context, key string) (bool, error) {
 	return b.bucket.Exists(ctx, key)
 }
 
-// remove deletes a blob; one that is gone already is fine.
-func (b *blobs) remove(ctx context.Context, key string) error {
-	if err := b.bucket.Delete(ctx, key); err != nil && gcerrors.Code(err) != gcerrors.NotFound {
-		return fmt.Errorf("remove blob %s: %w", key, err)
+// remove deletes a blob, or whatever else list found; one that is gone already is fine.
+func (b *blobs) remove(key string) error {
+	if err := os.Remove(filepath.Join(b.dir, key)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("remove blob: %w", err)
 	}
 	return nil
+}
+
+// blobInfo is one blob of a list.
+type blobInfo struct {
+	key     string
+	written time.Time
+}
+
+// list ranges over the blobs below a prefix, in no order. It reads the directory itself, since
+// fileblob's own list walks all of it for each page, and fails when a file vanishes meanwhile.
+func (b *blobs) list(ctx context.Context, prefix string) iter.Seq2[blobInfo, error] {
+	return func(yield func(blobInfo, error) bool) {
+		d, err := os.Open(filepath.Join(b.dir, prefix))
+		if err != nil {
+			yield(blobInfo{}, fmt.Errorf("list blobs: %w", err))
+			return
+		}
+		defer d.Close()
+		for {
+			entries, err := d.ReadDir(1000)
+			for _, e := range entries {
+				info, err := e.Info()
+				if errors.Is(err, fs.ErrNotExist) || err == nil && !info.Mode().IsRegular() {
+					continue
+				}
+				if err := errors.Join(err, ctx.Err()); err != nil {
+					yield(blobInfo{}, fmt.Errorf("list blobs: %w", err))
+					return
+				}
+				if !yield(blobInfo{key: prefix + e.Name(), written: info.ModTime()}, nil) {
+					return
+				}
+			}
+			if err == io.EOF {
+				return
+			}
+			if err != nil {
+				yield(blobInfo{}, fmt.Errorf("list blobs: %w", err))
+				return
+			}
+		}
+	}
 }
 
 // makeDir makes a directory with its parents, so that they survive a loss of power.

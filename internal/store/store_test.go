@@ -1,6 +1,7 @@
 package store_test
 
 import (
+	"os"
 	"path/filepath"
 	"testing"
 
@@ -11,7 +12,12 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	if crashing() {
+	if dir := os.Getenv(crashDir); dir != "" {
+		crashChild(dir)
+		return
+	}
+	if dir := os.Getenv(syncDir); dir != "" {
+		syncChild(dir)
 		return
 	}
 	goleak.VerifyTestMain(m)
@@ -41,5 +47,3 @@ func openAt(t *testing.T, c store.Config, dir string) *store.Store {
 	})
 	return s
 }
-
-func crashing() bool { return false }

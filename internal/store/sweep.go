@@ -4,12 +4,8 @@ import (
 	"context"
 	"database/sql"
 	"errors"
-	"fmt"
-	"io"
 	"strings"
 	"time"
-
-	"gocloud.dev/blob"
 )
 
 // Sweep removes code that no version names and that is older than age, temporary files that a crash
@@ -19,20 +15,14 @@ func (s *Store) Sweep(ctx context.Context, age time.Duration) (removed int, err 
 	if err := s.pruneKeys(ctx); err != nil {
 		return 0, err
 	}
-	before := time.Now().Add(-age)
-	list := s.blobs.bucket.List(&blob.ListOptions{Prefix: codePrefix})
-	for {
-		o, err := list.Next(ctx)
-		if err == io.EOF {
-			return removed, nil
-		}
+	for b, err := range s.blobs.list(ctx, codePrefix) {
 		if err != nil {
-			return removed, fmt.Errorf("list blobs: %w", err)
+			return removed, err
 		}
-		if o.IsDir || o.ModTime.After(before) || !isCode(o.Key) && time.Since(o.ModTime) < strayAge {
+		if old := time.Since(b.written); old < age || !isCode(b.key) && old < strayAge {
 			continue
 		}
-		gone, err := s.removeOrphan(ctx, o.Key)
+		gone, err := s.removeOrphan(ctx, b.key)
 		if err != nil {
 			return removed, err
 		}
@@ -40,6 +30,7 @@ func (s *Store) Sweep(ctx context.Context, age time.Duration) (removed int, err 
 			removed++
 		}
 	}
+	return removed, nil
 }
 
 // strayAge is how old a file must be that is no blob: younger ones may be being written.
@@ -74,7 +65,7 @@ func (s *Store) removeOrphan(ctx context.Context, key string) (bool, error) {
 			if err := orphan(tx); err != nil {
 				return err
 			}
-			return s.blobs.remove(ctx, key)
+			return s.blobs.remove(key)
 		})
 	}
 	if errors.Is(err, errNamed) {

@@ -1,0 +1,261 @@
+package store_test
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"gocloud.dev/secrets/localsecrets"
+
+	"hearth"
+	"hearth/internal/store"
+	"hearth/internal/store/storetest"
+)
+
+// The test binary is its own victim: with this variable it writes to the store in that directory and
+// tells on stdout, until it is killed.
+const crashDir = "HEARTH_STORE_CRASH_DIR"
+
+const crashWorkers = 4
+
+// fate is what a worker's function looks like, or will once what it is about to do is done.
+type fate struct {
+	Exists bool
+	Latest int
+	Active int
+	Code   string // its first 64 bytes, so that a line fits a pipe in one piece
+	Secret string
+}
+
+// crashLine is one line of a child: it is about to make Fate true, or Done, it was acknowledged.
+type crashLine struct {
+	Worker int
+	Done   bool
+	Fate   fate
+}
+
+func crashFunction(round, worker int) string { return fmt.Sprintf("r%d-w%d", round, worker) }
+
+func crashChild(dir string) {
+	fail := func(err error) {
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+	}
+	var round int
+	_, err := fmt.Sscan(os.Getenv(crashDir+"_ROUND"), &round)
+	fail(err)
+	ctx := context.Background()
+	s, err := store.Open(ctx, store.Config{Database: "sqlite:" + filepath.Join(dir, "hearth.db"), Blobs: "file:" + filepath.Join(dir, "blobs"),
+		Keeper: localsecrets.NewKeeper([32]byte{1, 2, 3}), Log: slog.New(slog.DiscardHandler)})
+	fail(err)
+	_, _, err = s.PutTenant(ctx, hearth.Tenant{Name: "acme"}, store.Precondition{})
+	fail(err)
+	_, _, err = s.PutContainer(ctx, "acme", hearth.Container{Name: "main"}, store.Precondition{})
+	fail(err)
+	var mu sync.Mutex
+	tell := func(l crashLine) {
+		raw, err := json.Marshal(l)
+		fail(err)
+		mu.Lock()
+		defer mu.Unlock()
+		_, err = os.Stdout.Write(append(raw, '\n')) // at most 4096 bytes are written as one: the line is there or it is not
+		fail(err)
+	}
+	var wg sync.WaitGroup
+	for worker := range crashWorkers {
+		wg.Go(func() {
+			name := crashFunction(round, worker)
+			var now fate
+			do := func(next fate, act func() error) {
+				tell(crashLine{worker, false, next})
+				fail(act())
+				tell(crashLine{worker, true, next})
+				now = next
+			}
+			for i := 0; ; i++ {
+				doc := storetest.Document(name, fmt.Sprintf("%s %d %s", name, i, randomText(20_000)))
+				secret := fmt.Sprint("secret ", i)
+				doc.Secrets = map[string]*string{"S": &secret}
+				do(fate{true, now.Latest + 1, now.Active, string(doc.Files[0].Data[:64]), secret}, func() error {
+					_, _, err := s.PutFunction(ctx, doc)
+					return err
+				})
+				next := now
+				next.Active = next.Latest
+				do(next, func() error {
+					return s.Settle(ctx, hearth.Version{Tenant: "acme", Container: "main", Function: name, Number: next.Latest, Status: hearth.StatusReady})
+				})
+				next.Secret = ""
+				do(next, func() error { return s.DeleteSecret(ctx, "acme", "main", name, "S") })
+				if next.Active > 1 {
+					next.Active--
+					do(next, func() error {
+						_, err := s.Rollback(ctx, "acme", "main", name, next.Active, store.Precondition{})
+						return err
+					})
+				}
+				if i%5 == 4 {
+					do(fate{}, func() error { return s.DeleteFunction(ctx, "acme", "main", name, store.Precondition{}) })
+				}
+				if worker == 0 && i%3 == 0 {
+					_, err := s.Sweep(ctx, 0)
+					fail(err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+}
+
+func randomText(n int) string {
+	b := make([]byte, n)
+	for i := range b {
+		b[i] = 'a' + byte(rand.IntN(26))
+	}
+	return string(b)
+}
+
+// kill -9 at random moments: what was acknowledged is there, and nothing is half there.
+func TestCrash(t *testing.T) {
+	t.Parallel()
+	rounds := 30
+	if testing.Short() {
+		rounds = 5
+	}
+	seed := uint64(time.Now().UnixNano())
+	t.Logf("seed %d", seed)
+	rnd := rand.New(rand.NewPCG(seed, 0))
+	dir, acked := t.TempDir(), 0
+	settled := map[string]fate{}
+	for round := range rounds {
+		if round%5 == 4 { // an empty directory, and no patience: the schema is being made
+			fresh := t.TempDir()
+			crash(t, fresh, round, func(chan struct{}) { time.Sleep(time.Duration(rnd.IntN(120)) * time.Millisecond) })
+			inspect(t, fresh, nil)
+			continue
+		}
+		lines := crash(t, dir, round, func(first chan struct{}) {
+			<-first
+			time.Sleep(time.Duration(rnd.IntN(150)) * time.Millisecond)
+		})
+		may := map[string][]fate{}
+		for worker := range crashWorkers {
+			var last fate
+			allowed := []fate{last}
+			for _, l := range lines {
+				if l.Worker != worker {
+					continue
+				}
+				if allowed = append(allowed, l.Fate); l.Done {
+					allowed = []fate{l.Fate}
+					acked++
+				}
+			}
+			may[crashFunction(round, worker)] = allowed
+		}
+		for name, f := range settled {
+			may[name] = []fate{f}
+		}
+		settled = inspect(t, dir, may)
+	}
+	t.Logf("%d writes were acknowledged before %d kills", acked, rounds)
+	if acked < rounds {
+		t.Fatalf("only %d acknowledged writes; the test tests nothing", acked)
+	}
+}
+
+// crash runs a child until wait returns, kills it and returns what it told.
+func crash(t *testing.T, dir string, round int, wait func(first chan struct{})) []crashLine {
+	t.Helper()
+	cmd := exec.Command(os.Args[0])
+	cmd.Env = append(os.Environ(), crashDir+"="+dir, fmt.Sprint(crashDir, "_ROUND=", round))
+	cmd.Stderr = os.Stderr
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	first := make(chan struct{})
+	var lines []crashLine
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		once := sync.OnceFunc(func() { close(first) })
+		defer once()
+		in := bufio.NewScanner(out)
+		in.Buffer(nil, 1<<20)
+		for in.Scan() {
+			var l crashLine
+			if err := json.Unmarshal(in.Bytes(), &l); err != nil {
+				t.Errorf("line %q: %v", in.Bytes(), err)
+			}
+			lines = append(lines, l)
+			once()
+		}
+	})
+	wait(first)
+	if err := cmd.Process.Kill(); err != nil {
+		t.Errorf("kill: %v (it ended by itself)", err)
+	}
+	wg.Wait()
+	if err := cmd.Wait(); err == nil || cmd.ProcessState.ExitCode() != -1 {
+		t.Fatalf("the child ended by itself: %v", err)
+	}
+	return lines
+}
+
+// inspect opens what a crash left, compares it with what it may be, and returns what it is. May nil
+// asks only that it is whole.
+func inspect(t *testing.T, dir string, may map[string][]fate) (is map[string]fate) {
+	t.Run("inspect", func(t *testing.T) { is = inspectNow(t, dir, may) }) // so that it is closed before the next crash
+	return is
+}
+
+func inspectNow(t *testing.T, dir string, may map[string][]fate) map[string]fate {
+	ctx := t.Context()
+	f := storetest.New(t, func(t *testing.T, c store.Config) *store.Store { return openAt(t, c, dir) })
+	store.CheckWhole(t, f.Store)
+	is := map[string]fate{}
+	for name, allowed := range may {
+		state, err := f.GetFunction(ctx, "acme", "main", name)
+		got := fate{}
+		if hearth.CodeOf(err) != hearth.CodeNotFound {
+			if err != nil {
+				t.Fatal(err)
+			}
+			files, err := f.Code(ctx, state.Latest.Digest)
+			if err != nil {
+				t.Fatalf("code of %s: %v", name, err)
+			}
+			values, _, err := f.SecretValues(ctx, "acme", "main", name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got = fate{true, state.Function.Latest, state.Function.Active, string(files[0].Data[:64]), values["S"]}
+		}
+		if !slices.Contains(allowed, got) {
+			short := func(f fate) string {
+				return fmt.Sprintf("%v latest %d active %d code %.20q secret %q", f.Exists, f.Latest, f.Active, f.Code, f.Secret)
+			}
+			t.Errorf("%s is %s; it may be:", name, short(got))
+			for _, a := range allowed {
+				t.Errorf("\t%s", short(a))
+			}
+		}
+		is[name] = got
+	}
+	return is
+}

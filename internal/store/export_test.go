@@ -1,0 +1,112 @@
+package store
+
+import (
+	"database/sql"
+	"testing"
+
+	"hearth"
+)
+
+// CheckWhole checks what must hold of the database as a whole, whatever happened to it: SQLite's own
+// checks, and that each row finds what it points at.
+func CheckWhole(t *testing.T, s *Store) {
+	t.Helper()
+	ctx := t.Context()
+	for query, want := range map[string]string{
+		`PRAGMA integrity_check`:                        "ok",
+		`SELECT count(*) FROM pragma_foreign_key_check`: "0",
+		`SELECT count(*) FROM functions f WHERE active > 0 AND NOT EXISTS
+			(SELECT 1 FROM versions v WHERE v.function_id = f.id AND v.number = f.active AND v.status = 'ready')`: "0",
+		`SELECT count(*) FROM functions f WHERE NOT EXISTS
+			(SELECT 1 FROM versions v WHERE v.function_id = f.id AND v.number = f.latest)`: "0",
+	} {
+		var got string
+		if err := s.writer.QueryRowContext(ctx, query).Scan(&got); err != nil || got != want {
+			t.Errorf("%s: got %q, %v, want %q", query, got, err, want)
+		}
+	}
+	digests, err := collect(ctx, s.reader, func(row scanner) (d string, err error) { return d, row.Scan(&d) }, `SELECT DISTINCT digest FROM versions`)
+	if err != nil {
+		t.Error(err)
+	}
+	for _, d := range digests {
+		if _, err := s.Code(ctx, d); err != nil {
+			t.Errorf("a version names code that is not there: %v", err)
+		}
+	}
+}
+
+// Exec runs a statement on the writing connection.
+func Exec(t *testing.T, s *Store, query string, args ...any) sql.Result {
+	t.Helper()
+	r, err := s.writer.ExecContext(t.Context(), query, args...)
+	if err != nil {
+		t.Fatalf("%s: %v", query, err)
+	}
+	return r
+}
+
+// Plans returns SQLite's plan of each list query, by name.
+func Plans(t *testing.T, s *Store) map[string][]string {
+	t.Helper()
+	plans := map[string][]string{}
+	for name, q := range map[string]struct {
+		query string
+		args  []any
+	}{
+		"listTenants":     {listTenants, []any{"", 1}},
+		"listContainers":  {listContainers, []any{"", "", 1}},
+		"listFunctions":   {listFunctions, []any{"", "", "", 1}},
+		"getState":        {getState, []any{"", "", ""}},
+		"listVersions":    {listVersions, []any{"", "", "", 1, 1}},
+		"building":        {building, nil},
+		"listSecrets":     {listSecrets, []any{"", "", ""}},
+		"tenantRoutes":    {tenantRoutes, []any{""}},
+		"containerRoutes": {containerRoutes, []any{"", ""}},
+		"pruneKeys":       {pruneKeys, []any{1}},
+		"orphan":          {`SELECT 1 FROM versions WHERE digest = $1`, []any{""}},
+		"count keys":      {`SELECT 1 FROM idempotency_keys WHERE scope = $1`, []any{""}},
+	} {
+		plan, err := collect(t.Context(), s.reader, func(row scanner) (detail string, err error) {
+			var a, b, c int
+			return detail, row.Scan(&a, &b, &c, &detail)
+		}, "EXPLAIN QUERY PLAN "+q.query, q.args...)
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		plans[name] = plan
+	}
+	return plans
+}
+
+// The parsers of foreign bytes, for the fuzz tests.
+var (
+	DecodeCursor = decodeCursor
+	EncodeCursor = encodeCursor
+	NameCursor   = nameCursor
+	NumberCursor = numberCursor
+	DecodeSecret = decodeSecret
+	EncodeSecret = encodeSecret
+	ReadTar      = readTar
+	ArchiveMost  = archiveMost
+	DigestOf     = digestOf
+)
+
+// Codec returns pack and unpack of a fresh codec.
+func Codec(t testing.TB) *codec {
+	c, err := newCodec()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.close)
+	return c
+}
+
+func (c *codec) Pack(files []hearth.File) (string, []byte, error) { return c.pack(files) }
+func (c *codec) Unpack(data []byte, digest string) ([]hearth.File, error) {
+	return c.unpack(data, digest)
+}
+
+func Present(p Precondition, what, id string, revision int64) error {
+	return p.present(what, id, revision)
+}
