@@ -6,10 +6,12 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 
 	"go.uber.org/goleak"
+	"golang.org/x/sys/unix"
 
 	"hearth"
 )
@@ -84,13 +86,18 @@ func TestDetectSaysHowToNameARegistry(t *testing.T) {
 }
 
 func TestDetectReportsWhatItMayNotRead(t *testing.T) {
-	t.Parallel()
-	if os.Getuid() == 0 {
-		t.Skip("root may read everything")
-	}
 	s := sources(t, nil, map[string]string{".npmrc": "registry=https://x.test", "npm": "https://npm.test"})
 	if err := os.Chmod(filepath.Join(s.Home, ".npmrc"), 0); err != nil {
 		t.Fatal(err)
+	}
+	if os.Getuid() == 0 { // root may read everything, but not a thread of its with another user's file rights
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		if err := os.Chmod(filepath.Dir(s.Home), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		_ = unix.Setfsuid(64645)
+		defer func() { _ = unix.Setfsuid(0) }()
 	}
 	r, err := Detect(t.Context(), s)
 	if err != nil || len(r.Skipped) != 1 || r.URL() != "https://npm.test/" {
