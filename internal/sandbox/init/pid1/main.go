@@ -3,9 +3,9 @@
 // and ends as its child ends, or when nobody reads descriptor 1 any more: then the host's process is
 // dead, and with pid 1 the kernel ends the whole instance.
 //
-// It exists once an instance, so its memory and threads are counted: raw system calls, no fmt, no
-// garbage collector (nothing here allocates in a loop), and no runtime that watches the cgroup, which
-// would keep two descriptors open.
+// It exists once an instance, so its memory and threads are counted: raw system calls, no garbage
+// collector (nothing here allocates in a loop), and no runtime that watches the cgroup, which would
+// keep two descriptors open.
 //
 //go:debug containermaxprocs=0
 //go:debug updatemaxprocs=0
