@@ -78,14 +78,21 @@ func (x *exchange) ownHeader() {
 	h := x.w.Header()
 	x.own[0] = x.id
 	h["Hearth-Request-Id"] = x.own[0:1:1]
-	if x.r.ProtoMajor == 1 && len(x.r.TransferEncoding) > 0 {
+	if len(x.r.TransferEncoding) > 0 {
 		// net/http hides a Content-Length beside Transfer-Encoding. Who stands before us may have
 		// believed the other one: nothing that follows on this connection is taken for a request.
-		h["Connection"] = closeValue
+		x.closes()
 	}
 	if x.p.sandbox {
 		x.own[1] = "sandbox"
 		h["Content-Security-Policy"] = x.own[1:2:2]
+	}
+}
+
+// closes makes net/http close an HTTP/1.1 connection after the answer.
+func (x *exchange) closes() {
+	if x.r.ProtoMajor == 1 {
+		x.w.Header()["Connection"] = closeValue
 	}
 }
 
@@ -118,11 +125,7 @@ func (x *exchange) admit() error {
 	if x.route == nil {
 		return errNoFunction
 	}
-	x.call.Version = x.route.Active
-	if x.p.expose && x.route.Active > 0 {
-		x.own[2] = strconv.Itoa(x.route.Active)
-		x.w.Header()["Hearth-Version"] = x.own[2:3:3]
-	}
+	x.version()
 	if x.route.Active == 0 {
 		return inactive(x.route)
 	}
@@ -130,6 +133,15 @@ func (x *exchange) admit() error {
 		return hearth.Exceeded(hearth.CodeTooLarge, hearth.LimitParsedBody)
 	}
 	return x.readShort()
+}
+
+// version says which version answers.
+func (x *exchange) version() {
+	x.call.Version = x.route.Active
+	if x.p.expose && x.route.Active > 0 {
+		x.own[2] = strconv.Itoa(x.route.Active)
+		x.w.Header()["Hearth-Version"] = x.own[2:3:3]
+	}
 }
 
 // readShort reads a short body now, so that a slow client keeps no instance waiting and the request
@@ -144,6 +156,8 @@ func (x *exchange) readShort() error {
 	_ = rc.SetReadDeadline(time.Now().Add(hearth.LimitBodyIdle.Duration())) // both servers support it
 	_, err := io.ReadFull(x.r.Body, x.body)
 	if err != nil {
+		x.body = nil
+		x.closes()
 		return x.bodyFault(err)
 	}
 	return rc.SetReadDeadline(time.Time{}) // the same connection now waits for the client to go
@@ -158,6 +172,10 @@ func (x *exchange) acquire() error {
 		return err
 	}
 	x.grant = grant
+	if now := grant.Route(); now != x.route {
+		x.route = now
+		x.version()
+	}
 	x.call.Start = grant.Start()
 	x.call.Queue, x.call.Assign = grant.Waited()
 	if x.p.expose {
@@ -326,7 +344,8 @@ func (x *exchange) fail(err error) {
 	} else {
 		x.call.Error, x.call.Component = err.Error(), hearth.ComponentPlatform
 	}
-	if errors.Is(err, errClientGone) || x.r.Context().Err() != nil {
+	if errors.Is(err, errClientGone) || errors.Is(err, errSlowClient) {
+		x.call.Component = hearth.ComponentRequest
 		x.abort = true
 		if x.call.Status == 0 {
 			x.call.Status = statusClientGone
@@ -344,8 +363,8 @@ func (x *exchange) fail(err error) {
 		return
 	}
 	if x.r.ContentLength != 0 && x.body == nil {
-		if x.grant != nil && x.r.ProtoMajor == 1 {
-			x.w.Header()["Connection"] = closeValue
+		if x.grant != nil {
+			x.closes() // part of it may have been read
 		}
 		x.stopUpload()
 		_ = http.NewResponseController(x.w).SetReadDeadline(time.Now().Add(drainTime)) // both servers support it

@@ -43,17 +43,11 @@ func (x *exchange) bodyFault(err error) error {
 	var ne net.Error
 	switch {
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		if x.r.ProtoMajor == 1 {
-			x.w.Header()["Connection"] = closeValue
-		}
 		e := hearth.Exceeded(hearth.CodeRequestTimeout, hearth.LimitBodyIdle)
 		e.Component = hearth.ComponentRequest
 		return e
-	case errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF), errors.As(err, &ne), x.r.Context().Err() != nil:
+	case errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF), errors.As(err, &ne):
 		return errClientGone
-	}
-	if x.r.ProtoMajor == 1 {
-		x.w.Header()["Connection"] = closeValue
 	}
 	return &hearth.Error{Code: hearth.CodeMalformed, Component: hearth.ComponentRequest, Message: "The body of the request is not well formed.", Cause: err}
 }
@@ -61,6 +55,9 @@ func (x *exchange) bodyFault(err error) error {
 // diagnose turns what went wrong between us and the instance into what the client reads, and
 // decides what happens to the instance.
 func (x *exchange) diagnose(err error) error {
+	// Asked before anything is stopped: net/http ends the context at any failed read, and so also
+	// when a deadline of ours wakes a reader.
+	gone := x.r.Context().Err() != nil
 	if x.conn != nil && x.up != nil {
 		late := errors.Is(err, os.ErrDeadlineExceeded) && x.up.waiting.Load()
 		x.stopUpload()
@@ -76,7 +73,7 @@ func (x *exchange) diagnose(err error) error {
 	}
 	var he *hearth.Error
 	switch {
-	case errors.Is(err, errClientGone), x.r.Context().Err() != nil:
+	case gone, errors.Is(err, errClientGone):
 		return errClientGone
 	case errors.Is(err, errSlowClient):
 		return err

@@ -39,6 +39,12 @@ type fakeInstance struct {
 // serve starts an instance that calls talk for each of its connections.
 func serve(tb testing.TB, talk func(c net.Conn, r *bufio.Reader)) *fakeInstance {
 	tb.Helper()
+	return serveAs(tb, func(_ *fakeInstance, c net.Conn, r *bufio.Reader) { talk(c, r) })
+}
+
+// serveAs is serve for a talk that needs to know its instance.
+func serveAs(tb testing.TB, talk func(i *fakeInstance, c net.Conn, r *bufio.Reader)) *fakeInstance {
+	tb.Helper()
 	dir, err := os.MkdirTemp("", "up") // t.TempDir's path is too long for a socket
 	if err != nil {
 		tb.Fatal(err)
@@ -68,7 +74,7 @@ func serve(tb testing.TB, talk func(c net.Conn, r *bufio.Reader)) *fakeInstance 
 			mu.Unlock()
 			wg.Go(func() {
 				defer c.Close()
-				talk(c, bufio.NewReader(c))
+				talk(i, c, bufio.NewReader(c))
 			})
 		}
 	})
@@ -144,15 +150,20 @@ func (h *house) Acquire(ctx context.Context, r *hearth.Route) (proxy.Grant, erro
 	if h.refuse != nil {
 		return nil, h.refuse
 	}
-	return h, nil
+	return grant{h}, nil
 }
 
-func (h *house) Conns() *upstream.Pool                  { return h.instance.Pool }
-func (h *house) Start() hearth.Start                    { return hearth.StartWarm }
-func (h *house) Waited() (time.Duration, time.Duration) { return 0, 0 }
-func (h *house) Gone() <-chan struct{}                  { return h.instance.gone }
-func (h *house) Ended() string                          { return h.instance.end }
-func (h *house) Release(o proxy.Outcome) {
+// grant is the house as the lender of its instance.
+type grant struct{ h *house }
+
+func (g grant) Route() *hearth.Route                   { return &g.h.route }
+func (g grant) Conns() *upstream.Pool                  { return g.h.instance.Pool }
+func (g grant) Start() hearth.Start                    { return hearth.StartWarm }
+func (g grant) Waited() (time.Duration, time.Duration) { return 0, 0 }
+func (g grant) Gone() <-chan struct{}                  { return g.h.instance.gone }
+func (g grant) Ended() string                          { return g.h.instance.end }
+func (g grant) Release(o proxy.Outcome) {
+	h := g.h
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.outcomes = append(h.outcomes, o)
@@ -185,6 +196,13 @@ func (h *house) call(tb testing.TB) (proxy.Call, proxy.Outcome) {
 // front serves a house on a port, and returns its address.
 func front(tb testing.TB, h *house, change ...func(*proxy.Config, *proxy.ServerConfig)) string {
 	tb.Helper()
+	addr, _ := frontUntil(tb, h, change...)
+	return addr
+}
+
+// frontUntil is front with a way to stop it before the test ends.
+func frontUntil(tb testing.TB, h *house, change ...func(*proxy.Config, *proxy.ServerConfig)) (addr string, stop func()) {
+	tb.Helper()
 	log := slog.New(slog.DiscardHandler)
 	pc := proxy.Config{Handler: h, Log: log, Record: h.record, ExposeStart: true}
 	sc := proxy.ServerConfig{Log: log, Drain: time.Second}
@@ -201,13 +219,14 @@ func front(tb testing.TB, h *house, change ...func(*proxy.Config, *proxy.ServerC
 	done := make(chan error, 1)
 	s := proxy.NewServer(sc)
 	go func() { done <- s.Run(ctx, l) }() // ends in the cleanup
-	tb.Cleanup(func() {
+	stop = sync.OnceFunc(func() {
 		cancel()
 		if err := <-done; err != nil {
 			tb.Errorf("Run = %v, want nil", err)
 		}
 	})
-	return l.Addr().String()
+	tb.Cleanup(stop)
+	return l.Addr().String(), stop
 }
 
 // client is an HTTP/1.1 client that ends with the test.

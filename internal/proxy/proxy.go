@@ -24,6 +24,7 @@ type Handler interface {
 
 // Grant is an instance, lent for one request.
 type Grant interface {
+	Route() *hearth.Route // what the instance serves: newer than Acquire's if it changed meanwhile
 	Conns() *upstream.Pool
 	Start() hearth.Start
 	Waited() (queue, assign time.Duration)

@@ -110,8 +110,8 @@ func (x *exchange) answerHeader(res *upstream.Response) {
 	if _, ok := h["Content-Type"]; !ok {
 		h["Content-Type"] = nil // else net/http guesses one from the body
 	}
-	if x.r.ProtoMajor == 1 && x.unfinished() {
-		h["Connection"] = closeValue
+	if x.unfinished() {
+		x.closes()
 	}
 }
 

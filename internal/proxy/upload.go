@@ -16,6 +16,7 @@ type upload struct {
 	fault   error       // the client's, if any; readable once done is closed
 	waiting atomic.Bool // for the client, at this moment
 	last    atomic.Bool // only the end is left to be written
+	stopped atomic.Bool // what fails from now on is our doing
 }
 
 // uploadBuffer is the piece in which a long body moves, in bytes.
@@ -50,7 +51,9 @@ func (u *upload) run(x *exchange) {
 			return
 		}
 		if err != nil && err != io.EOF {
-			u.fault = x.bodyFault(err)
+			if !u.stopped.Load() {
+				u.fault = x.bodyFault(err)
+			}
 			conn.Break()
 			return
 		}
@@ -108,6 +111,7 @@ func (x *exchange) stopUpload() {
 		return
 	default:
 	}
+	x.up.stopped.Store(true)
 	x.conn.Break()
 	rc := http.NewResponseController(x.w)
 	_ = rc.SetReadDeadline(time.Unix(1, 0)) // both servers support it
