@@ -29,9 +29,8 @@ function emitTagged(type) {
     x.complain('warn', 'unheard error event: ', arguments[1]); // Node.js would end the process
     return true;
   }
-  if (current() === x) return apply(emit, this, arguments);
   try {
-    return run(x, apply, emit, this, arguments);
+    return current() === x ? apply(emit, this, arguments) : run(x, apply, emit, this, arguments);
   } catch (err) {
     x.fail('throw', err);
     return true;

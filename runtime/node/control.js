@@ -2,14 +2,16 @@
 // What the host asks of the shim itself, on its own socket: is the event loop alive, load this
 // version ahead of its first request, and what to exercise.
 
+const { execFile } = require('node:child_process');
 const b = require('./builtins.js');
 const errors = require('./errors.js');
 const exercise = require('./exercise.js');
 const logs = require('./logs.js');
 const { enter } = require('./context.js');
-const { load, list } = require('./load.js');
+const { load, list, entry } = require('./load.js');
 
 const MAX_BODY = 4096; // bytes of a request's body
+const CHECK_MS = 3000; // the most that Node.js may take to point at a syntax error
 
 /** Answers one request of the host. */
 function handle(req, res) {
@@ -45,7 +47,9 @@ function body(req, res, done) {
 /** Loads a version as a request would; what it prints meanwhile belongs to no request. */
 function preload(res, name, version) {
   const done = (f) => reply(res, 200, { model: f.model, parsed: f.parsed });
-  const failed = (err) => reply(res, 422, { reason: err.reason, message: err.message, stack: err.stack });
+  const failed = (err) => explain(name, version, err, (stack) => {
+    reply(res, 422, { reason: err.reason, message: err.message, stack });
+  });
   const x = {
     name,
     version,
@@ -69,6 +73,19 @@ function preload(res, name, version) {
     } catch (err) {
       failed(err);
     }
+  });
+}
+
+/**
+ * Calls done with the stack of err. An ES module's syntax error doesn't say where it is except on
+ * the standard error of a Node.js that was told to check the file, so one is told to.
+ */
+function explain(name, version, err, done) {
+  const file = entry(name, version);
+  if (err.reason !== 'syntax' || file === undefined || b.indexOf(err.stack, file) >= 0) return done(err.stack);
+  return execFile(process.execPath, ['--check', file], { __proto__: null, timeout: CHECK_MS }, (failure, out, text) => {
+    const end = b.indexOf(text, '\n    at ');
+    done(failure === null || b.indexOf(text, file) < 0 ? err.stack : end < 0 ? text : b.slice(text, 0, end));
   });
 }
 

@@ -47,11 +47,16 @@ function problem(x, status, fields, outcome) {
     'hearth-timing', x.timing()];
   if (outcome !== undefined) b.push(headers, 'hearth-outcome', outcome);
   const res = x.res;
-  const names = b.getHeaderNames(res);
-  for (let i = 0; i < names.length; i++) b.removeHeader(res, names[i]);
-  res.sendDate = false;
-  b.writeHead(res, status, headers);
-  b.end(res, body);
+  try {
+    const names = b.getHeaderNames(res);
+    for (let i = 0; i < names.length; i++) b.removeHeader(res, names[i]);
+    res.sendDate = false;
+    b.writeHead(res, status, headers);
+    b.end(res, body);
+  } catch (err) { // somebody broke Node.js itself; the host must not wait for an answer
+    x.complain('error', logs.describe(err));
+    b.destroy(res);
+  }
 }
 
 /**
@@ -62,8 +67,8 @@ function fail(x, reason, err) {
   const { res } = x;
   const late = x.expired || (x.settled && reason !== 'answer') || (res !== null && res.writableEnded);
   const cause = err instanceof LoadError && reason !== 'shape' ? err.cause : err;
-  x.complain('error', late ? 'the function failed after its answer: ' : '',
-    reason === 'shape' ? err.message : cause);
+  x.complain('error', (late ? 'the function failed after its answer: ' : '')
+    + logs.describe(reason === 'shape' ? err.message : cause));
   if (res === null) x.unanswered?.();
   if (res === null || late) return;
   if (res.headersSent) { // a cut connection is the only way left to say that the answer is broken
@@ -108,7 +113,7 @@ function quit() {
 function install() {
   process.on('uncaughtException', (err) => {
     const x = current();
-    if (process.listenerCount('uncaughtException') > 1) { // the function wants to handle it itself
+    if (b.listenerCount(process, 'uncaughtException') > 1) { // the function wants to handle it itself
       if (x === undefined) logs.frame(2, 'error', x, logs.describe(err));
       else if (x.res !== null) x.fail('throw', err);
       return;

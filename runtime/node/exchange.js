@@ -5,6 +5,7 @@ const http = require('node:http');
 const b = require('./builtins.js');
 const errors = require('./errors.js');
 const logs = require('./logs.js');
+const { enter } = require('./context.js');
 
 // How many entries of rawHeaders IncomingMessage believes in; it counts them itself, and would read
 // behind the end of the shortened list.
@@ -51,7 +52,7 @@ class Exchange {
   expire(reason) {
     this.expired = this.settled = true;
     this.aborted = reason;
-    if (this.controller !== null) b.abort(this.controller, reason);
+    if (this.controller !== null) enter(this, b.abort, this.controller, reason);
   }
 
   /** Claims the right to answer; false if that was done before, which is logged. */

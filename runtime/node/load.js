@@ -42,8 +42,21 @@ function load(name, version) {
   return f;
 }
 
+function folder(name) {
+  return name === exercise.NAME ? `${__dirname}/exercise` : `${root}/${name}`;
+}
+
+/** The path of a version's first file, if there is such a version. */
+function entry(name, version) {
+  try {
+    return `${folder(name)}/${version}/${b.parse(b.readFileSync(`${folder(name)}/${version}.json`, 'utf8')).entry}`;
+  } catch {
+    return undefined;
+  }
+}
+
 function start(name, version) {
-  const dir = name === exercise.NAME ? `${__dirname}/exercise` : `${root}/${name}`;
+  const dir = folder(name);
   if (!b.test(NAME, name) || !b.test(NAME, version)) {
     throw new LoadError('load', new b.Error(`no function ${b.inspect(name)}, version ${b.inspect(version)}`));
   }
@@ -55,7 +68,8 @@ function start(name, version) {
     try {
       exported = createRequire(file)(file);
     } catch (err) {
-      if (err?.code !== 'ERR_REQUIRE_ASYNC_MODULE') throw err;
+      // A top-level await; or a module that failed to link before, and tells import() why.
+      if (err?.code !== 'ERR_REQUIRE_ASYNC_MODULE' && err?.code !== 'ERR_REQUIRE_ESM_RACE_CONDITION') throw err;
       exported = import(pathToFileURL(file).href);
       return b.then(b.then(exported, (ns) => make(name, version, manifest, ns)), undefined, rethrow);
     }
@@ -102,4 +116,4 @@ function list() {
   return names;
 }
 
-module.exports = { find, load, list, setRoot };
+module.exports = { find, load, list, entry, setRoot };

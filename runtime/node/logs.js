@@ -66,7 +66,12 @@ function stream(fd, plain) {
   });
   s.fd = fd;
   s._isStdio = true;
-  s.destroy = s.destroySoon = function () { return this; }; // as Node.js's own: it cannot be closed
+  // One function must not close what all of them print on.
+  s.destroy = s.destroySoon = function destroy() { return this; };
+  s.end = function end(chunk) {
+    if (chunk !== undefined && chunk !== null && typeof chunk !== 'function') this.write(chunk);
+    return this;
+  };
   return s;
 }
 
