@@ -35,7 +35,7 @@ func (a *api) logs() []operation {
 			Description: "Entries are in the order in which they came, the oldest kept first; since goes on after a cursor. With follow=true the answer is a " +
 				"stream of server-sent events named log, call and dropped, each with its cursor as id, so that Last-Event-ID goes on where a " +
 				"connection broke. The text of an entry is whatever the function printed.",
-			Errors: []int{http.StatusServiceUnavailable}},
+		},
 			query: []string{"since", "limit", "follow"},
 			answers: map[int]sample{200: {"Entries, or a stream of them.", list[logs.Entry]{},
 				`{"items":[` + logExample + `,` + callExample + `],"next":"1-380"}`}},

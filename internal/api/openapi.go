@@ -132,7 +132,7 @@ func params() map[string]*huma.Param {
 // document fills in what /openapi.json says of an operation, from what it declares.
 func (a *api) document(op *operation) {
 	known := params()
-	errs := append([]int{400, 401, 403, 422, 500}, op.Errors...)
+	errs := append([]int{400, 401, 403, 422, 500, 503}, op.Errors...)
 	use := func(names ...string) {
 		for _, name := range names {
 			op.Parameters = append(op.Parameters, known[name])
@@ -214,7 +214,7 @@ func adjust(registry huma.Registry) {
 			{Type: huma.TypeObject, Required: []string{"base64"}, AdditionalProperties: false, Properties: map[string]*huma.Schema{
 				"base64": {Type: huma.TypeString, ContentEncoding: "base64", Description: "Bytes."}}},
 		}}
-		s.OneOf = []*huma.Schema{{Required: []string{"code"}}, {Required: []string{"files"}}}
+		s.OneOf = []*huma.Schema{needs("code"), needs("files")}
 	}
 	for _, name := range []string{"Function", "Version"} {
 		if s := registry.Map()[name]; s != nil {
@@ -222,6 +222,13 @@ func adjust(registry huma.Registry) {
 			s.Properties["config"].AdditionalProperties = true
 		}
 	}
+}
+
+func needs(field string) *huma.Schema {
+	s := &huma.Schema{Type: huma.TypeObject, Required: []string{field}, AdditionalProperties: true,
+		Properties: map[string]*huma.Schema{field: {}}}
+	s.PrecomputeMessages()
+	return s
 }
 
 // serveDescription serves /openapi.json and /docs, both made once.

@@ -1,11 +1,11 @@
 package api
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
 	"mime"
 	"net/http"
 	"net/url"
@@ -167,7 +167,8 @@ func (a *api) readBody(w http.ResponseWriter, r *http.Request, wanted bool) ([]b
 	}
 	deadline := http.NewResponseController(w)
 	body := http.MaxBytesReader(w, r.Body, most)
-	data, err := io.ReadAll(readerFunc(func(p []byte) (int, error) {
+	var data bytes.Buffer
+	_, err := data.ReadFrom(readerFunc(func(p []byte) (int, error) {
 		_ = deadline.SetReadDeadline(time.Now().Add(a.idle)) // unsupported only where a test has no connection
 		return body.Read(p)
 	}))
@@ -181,7 +182,7 @@ func (a *api) readBody(w http.ResponseWriter, r *http.Request, wanted bool) ([]b
 		return nil, malformed("The body could not be read to its end.")
 	}
 	_ = deadline.SetReadDeadline(time.Time{}) // net/http reads on, to notice when the client goes
-	return data, nil
+	return data.Bytes(), nil
 }
 
 type readerFunc func([]byte) (int, error)
