@@ -1,9 +1,9 @@
 package logs
 
 import (
-	"fmt"
+	"encoding/binary"
+	"encoding/hex"
 	"hash/crc32"
-	"strconv"
 
 	"hearth"
 )
@@ -18,12 +18,15 @@ type place struct {
 // cursor prints the place for clients: 32 hex digits that sort like the entries of a function. The
 // last eight bind it to the function, so that one function's cursor is refused by another.
 func (p place) cursor(functionID string) string {
-	s := fmt.Sprintf("%016x%08x", p.seq, p.off)
-	return s + fmt.Sprintf("%08x", tag(functionID, s))
+	var b [16]byte
+	binary.BigEndian.PutUint64(b[:], p.seq)
+	binary.BigEndian.PutUint32(b[8:], p.off)
+	binary.BigEndian.PutUint32(b[12:], tag(functionID, b[:12]))
+	return hex.EncodeToString(b[:])
 }
 
-func tag(functionID, s string) uint32 {
-	return crc32.Update(crc32.Checksum([]byte(functionID), castagnoli), castagnoli, []byte(s))
+func tag(functionID string, b []byte) uint32 {
+	return crc32.Update(crc32.Checksum([]byte(functionID), castagnoli), castagnoli, b)
 }
 
 // parseCursor reads a cursor of this function; "" is the beginning.
@@ -31,11 +34,9 @@ func parseCursor(functionID, s string) (place, error) {
 	if s == "" {
 		return place{}, nil
 	}
-	if len(s) == 32 {
-		seq, err1 := strconv.ParseUint(s[:16], 16, 64)
-		off, err2 := strconv.ParseUint(s[16:24], 16, 32)
-		p := place{seq, uint32(off)}
-		if err1 == nil && err2 == nil && p.cursor(functionID) == s {
+	if b, err := hex.DecodeString(s); err == nil && len(b) == 16 {
+		p := place{binary.BigEndian.Uint64(b), binary.BigEndian.Uint32(b[8:])}
+		if p.cursor(functionID) == s {
 			return p, nil
 		}
 	}

@@ -109,6 +109,7 @@ func New(cfg Config) (*Logs, error) {
 // process), flushes, and returns when every goroutine has ended. It never returns an error.
 func (l *Logs) Run(ctx context.Context) error {
 	var retry <-chan time.Time
+	var flushed time.Time
 	for ctx.Err() == nil {
 		select {
 		case <-ctx.Done():
@@ -124,7 +125,7 @@ func (l *Logs) Run(ctx context.Context) error {
 			continue
 		case <-l.wake:
 		}
-		gather := time.NewTimer(flushEvery)
+		gather := time.NewTimer(time.Until(flushed.Add(flushEvery))) // a first line after silence goes at once
 		select {
 		case <-ctx.Done():
 		case <-l.full:
@@ -132,6 +133,7 @@ func (l *Logs) Run(ctx context.Context) error {
 		}
 		gather.Stop()
 		l.flushAll()
+		flushed = time.Now()
 		if len(l.failed) > 0 && retry == nil {
 			retry = time.After(retryEvery)
 		}

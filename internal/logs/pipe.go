@@ -109,17 +109,23 @@ func (l *Logs) attach(i *instance, stdout, stderr *os.File) {
 	}
 }
 
-// pollable makes sure that reads of f can be waited for without a thread.
+// pollable makes sure that reads of f never block: not every way in which a descriptor came here, and
+// no call of Fd on the way, left it so.
 func pollable(f *os.File) *os.File {
-	if f.SetReadDeadline(time.Time{}) == nil {
-		return f
+	polled := f.SetReadDeadline(time.Time{}) == nil
+	fd := -1
+	if raw, err := f.SyscallConn(); err == nil {
+		_ = raw.Control(func(old uintptr) { // an error means that it is closed
+			_ = unix.SetNonblock(int(old), true) // fails for what is no descriptor
+			if !polled {
+				fd, _ = unix.FcntlInt(old, unix.F_DUPFD_CLOEXEC, 3)
+			}
+		})
 	}
-	fd, err := unix.FcntlInt(f.Fd(), unix.F_DUPFD_CLOEXEC, 3)
-	if err != nil {
+	if fd < 0 {
 		return f
 	}
 	_ = f.Close() // the duplicate stays
-	_ = unix.SetNonblock(fd, true)
 	return os.NewFile(uintptr(fd), f.Name())
 }
 

@@ -197,6 +197,9 @@ func (l *Logs) scanSegment(ctx context.Context, v *visitor, g segment, last uint
 		return false, err
 	}
 	defer o.close(l)
+	if g.first >= v.at.seq {
+		v.at.off = 0 // it was a place in the segment before
+	}
 	if g.first > v.at.seq {
 		if !v.missing(o.prev, place{seq: g.first}, g.at) {
 			return false, nil
