@@ -62,21 +62,22 @@ var (
 
 // The limits of what the management API takes.
 var (
-	LimitDocument     = Limit{"document_bytes", 24 << 20, "bytes", "The body of a management request", raiseFixed}
-	LimitCodeBytes    = Limit{"code_bytes", 16 << 20, "bytes", "The code of a version", raiseFixed}
-	LimitCodeFiles    = Limit{"code_files", 5000, "count", "The number of files of a version", raiseFixed}
-	LimitConfigBytes  = Limit{"config_bytes", 64 << 10, "bytes", "The config of a function", raiseFixed}
-	LimitSecrets      = Limit{"secrets", 100, "count", "The number of secrets of a function", raiseFixed}
-	LimitSecretBytes  = Limit{"secret_bytes", 64 << 10, "bytes", "The value of a secret", raiseFixed}
-	LimitDependencies = Limit{"dependencies", 500, "count", "The number of dependencies of a function", raiseFixed}
-	LimitJSONDepth    = Limit{"json_depth", 32, "count", "The depth of a JSON document", raiseFixed}
-	LimitJSONValues   = Limit{"json_values", 100_000, "count", "The number of values in a JSON document", raiseFixed}
-	LimitListItems    = Limit{"list_items", 100, "count", "The number of items in a page of a list", raiseFixed}
-	LimitVersions     = Limit{"versions", 20, "count", "The number of versions kept of a function, beside the active one", raiseFixed}
-	LimitWait         = Limit{"wait_ms", 300_000, "ms", "The time a deploy's answer may be held", raiseFixed}
-	LimitTenants      = Limit{"tenants", 100_000, "count", "The number of tenants", raiseFixed}
-	LimitContainers   = Limit{"containers", 1000, "count", "The number of containers of a tenant", raiseFixed}
-	LimitFunctions    = Limit{"functions", 1000, "count", "The number of functions of a container", raiseFixed}
+	LimitDocument        = Limit{"document_bytes", 24 << 20, "bytes", "The body of a management request", raiseFixed}
+	LimitCodeBytes       = Limit{"code_bytes", 16 << 20, "bytes", "The code of a version", raiseFixed}
+	LimitCodeFiles       = Limit{"code_files", 5000, "count", "The number of files of a version", raiseFixed}
+	LimitConfigBytes     = Limit{"config_bytes", 64 << 10, "bytes", "The config of a function", raiseFixed}
+	LimitSecrets         = Limit{"secrets", 100, "count", "The number of secrets of a function", raiseFixed}
+	LimitSecretBytes     = Limit{"secret_bytes", 64 << 10, "bytes", "The value of a secret", raiseFixed}
+	LimitDependencies    = Limit{"dependencies", 500, "count", "The number of dependencies of a function", raiseFixed}
+	LimitJSONDepth       = Limit{"json_depth", 32, "count", "The depth of a JSON document", raiseFixed}
+	LimitJSONValues      = Limit{"json_values", 100_000, "count", "The number of values in a JSON document", raiseFixed}
+	LimitListItems       = Limit{"list_items", 100, "count", "The number of items in a page of a list", raiseFixed}
+	LimitVersions        = Limit{"versions", 20, "count", "The number of versions kept of a function, beside the active one", raiseFixed}
+	LimitWait            = Limit{"wait_ms", 300_000, "ms", "The time a deploy's answer may be held", raiseFixed}
+	LimitTenants         = Limit{"tenants", 100_000, "count", "The number of tenants", raiseFixed}
+	LimitContainers      = Limit{"containers", 1000, "count", "The number of containers of a tenant", raiseFixed}
+	LimitFunctions       = Limit{"functions", 1000, "count", "The number of functions of a container", raiseFixed}
+	LimitIdempotencyKeys = Limit{"idempotency_keys", 10_000, "count", "The number of Idempotency-Keys used within 24 hours", raiseFixed}
 )
 
 // The limits of what functions print.
@@ -116,7 +117,7 @@ func Limits() []Limit {
 		LimitUpgradeIdle, LimitKeepAlive, LimitTimeout, LimitQueue, LimitQueueTime, LimitTrialTime,
 		LimitDocument, LimitCodeBytes, LimitCodeFiles, LimitConfigBytes, LimitSecrets, LimitSecretBytes,
 		LimitDependencies, LimitJSONDepth, LimitJSONValues, LimitListItems, LimitVersions, LimitWait, LimitTenants,
-		LimitContainers, LimitFunctions,
+		LimitContainers, LimitFunctions, LimitIdempotencyKeys,
 		LimitLogLine, LimitLogRate, LimitLogFunction,
 		LimitMemory, LimitCPUs, LimitPids, LimitTmp, LimitInstances, LimitConcurrency,
 		LimitTenantMemory, LimitTenantCPUs, LimitTenantInstance,

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"fmt"
 
 	"hearth"
 )
@@ -102,19 +103,18 @@ func updateContainer(ctx context.Context, tx *sql.Tx, tenant string, c hearth.Co
 // withinTenant checks what a container asks for against what its tenant may have at this moment. A
 // tenant's limits that are lowered later cut it silently (hearth.ContainerLimits.Effective).
 func withinTenant(c hearth.ContainerLimits, t hearth.TenantLimits) error {
-	exceeded := func(field string, l hearth.Limit, value int64) error {
-		l.Value = value
-		err := hearth.Exceeded(hearth.CodeInvalid, l)
-		err.Fields = []hearth.FieldError{{Field: "limits." + field, Message: err.Message}}
-		return err
+	exceeded := func(field string, l hearth.Limit, most float64, unit string) error {
+		message := fmt.Sprintf("%s is limited to %g%s (limit %s; %s)", l.About, most, unit, l.Name, l.Raise)
+		return &hearth.Error{Code: hearth.CodeInvalid, Component: hearth.ComponentLimit, Reason: l.Name, Message: message,
+			Fields: []hearth.FieldError{{Field: "limits." + field, Message: message}}}
 	}
 	switch {
 	case c.MemoryMiB > t.MemoryMiB:
-		return exceeded("memory_mib", hearth.LimitTenantMemory, int64(t.MemoryMiB))
+		return exceeded("memory_mib", hearth.LimitTenantMemory, float64(t.MemoryMiB), " MiB")
 	case c.CPUs > t.CPUs:
-		return exceeded("cpus", hearth.LimitTenantCPUs, int64(t.CPUs))
+		return exceeded("cpus", hearth.LimitTenantCPUs, t.CPUs, "")
 	case c.MaxInstances > t.MaxInstances:
-		return exceeded("max_instances", hearth.LimitTenantInstance, int64(t.MaxInstances))
+		return exceeded("max_instances", hearth.LimitTenantInstance, float64(t.MaxInstances), "")
 	}
 	return nil
 }

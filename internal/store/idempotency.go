@@ -16,7 +16,6 @@ import (
 const (
 	keyLife    = 24 * time.Hour
 	claimLease = 10 * time.Minute // longer than any write takes: a deploy's answer is held for 5 minutes at most
-	keysMost   = 10_000           // of one scope within keyLife
 	answerMost = 1 << 20          // bytes of a kept body
 )
 
@@ -50,13 +49,14 @@ func (s *Store) Begin(ctx context.Context, scope, key, fingerprint string) (answ
 			scope, key).Scan(&had, &status, &header, &body, &claimed)
 		switch {
 		case errors.Is(err, sql.ErrNoRows):
-			n, err := count(ctx, tx, keysMost, `SELECT 1 FROM idempotency_keys WHERE scope = $1`, scope)
+			n, err := count(ctx, tx, hearth.LimitIdempotencyKeys.Value, `SELECT 1 FROM idempotency_keys WHERE scope = $1`, scope)
 			if err != nil {
 				return err
 			}
-			if n >= keysMost {
-				return &hearth.Error{Code: hearth.CodeUnavailable, Component: hearth.ComponentLimit, Reason: "idempotency_keys", RetryAfter: time.Hour,
-					Message: fmt.Sprintf("More than %d Idempotency-Keys were used within 24 hours; repeat the request without one, or later.", keysMost)}
+			if n >= hearth.LimitIdempotencyKeys.Value {
+				err := hearth.Exceeded(hearth.CodeUnavailable, hearth.LimitIdempotencyKeys)
+				err.RetryAfter = time.Hour
+				return err
 			}
 		case err != nil:
 			return err
