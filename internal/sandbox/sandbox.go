@@ -23,13 +23,14 @@ type Limits struct {
 
 // Config is what a Maker works with. All fields are set.
 type Config struct {
-	Root     string // private folder, in a mount namespace of ours, that every uid may traverse
-	Runtime  string // path of the OCI runtime's binary
-	Cgroup   string // parent cgroup of all instances, for example /hearth-0; made and removed by the Maker
-	FirstUID uint32 // of the block of host uids that is ours
-	Ranges   int    // how many instances the block is for
-	UID, GID int    // of the node process, which may connect and write code
-	NodeArgs []string
+	Root     string   // private folder, in a mount namespace of ours, that every uid may traverse
+	Runtime  string   // path of the OCI runtime's binary
+	Cgroup   string   // parent cgroup of all instances, for example /hearth-0; made and removed by the Maker
+	FirstUID uint32   // of the block of host uids that is ours
+	Ranges   int      // how many instances the block is for
+	UID, GID int      // of the node process, which may connect and write code
+	NodeArgs []string // flags of Node.js
+	Env      []string // of Node.js; no tenant's text
 	Log      *slog.Logger
 }
 

@@ -107,7 +107,7 @@ func newMaker(t *testing.T, change func(*sandbox.Config)) *sandbox.Maker {
 		t.Fatal(err)
 	}
 	cfg := sandbox.Config{Root: root, Runtime: shared.runc, Cgroup: "/hearth-test-" + filepath.Base(root),
-		FirstUID: firstUID, Ranges: 64, UID: 0, GID: 0, Log: slog.New(slog.NewTextHandler(io.Discard, nil))}
+		FirstUID: firstUID, Ranges: 64, UID: 0, GID: 0, Env: []string{"HOME=/tmp"}, Log: slog.New(slog.NewTextHandler(io.Discard, nil))}
 	if change != nil {
 		change(&cfg)
 	}
@@ -172,7 +172,7 @@ func TestInstanceHasNoPower(t *testing.T) {
 		"read /proc/kallsyms":           "",
 		"read /proc/sys/kernel/ostype":  "Linux",
 		"write /proc/sys/kernel/ostype": "error: open /proc/sys/kernel/ostype: read-only file system",
-		"env":                           "PATH=/bin|HOME=/tmp|LANG=C.UTF-8|NODE_ENV=production",
+		"env":                           "HOME=/tmp",
 		"read /proc/1/cgroup":           "",
 		"size /tmp":                     "8",
 		"size /dev/shm":                 "16",

@@ -33,8 +33,9 @@ type bundle struct {
 	netns    string // a path that opens the network namespace
 	limits   Limits
 	nodeArgs []string // flags of Node.js, from the shim
-	unified  bool     // cgroup v2
-	swap     bool     // the memory controller limits swap
+	env      []string
+	unified  bool // cgroup v2
+	swap     bool // the memory controller limits swap
 }
 
 // spec builds the OCI specification from structs, so that nothing in it is ever parsed from text.
@@ -50,7 +51,7 @@ func (b bundle) spec() (*specs.Spec, error) {
 		Process: &specs.Process{
 			User:            specs.User{UID: innerUID, GID: innerGID},
 			Args:            args,
-			Env:             []string{"PATH=/bin", "HOME=/tmp", "LANG=C.UTF-8", "NODE_ENV=production"},
+			Env:             b.env,
 			Cwd:             "/",
 			NoNewPrivileges: true,
 			Capabilities:    &specs.LinuxCapabilities{},

@@ -58,7 +58,7 @@ func (m *Maker) Start(ctx context.Context, img Image, l Limits) (_ *Sandbox, err
 
 	b := bundle{id: s.ID, rootfs: img.Rootfs, dir: s.dir, cgroup: m.cfg.Cgroup, firstUID: s.firstUID,
 		netns: fmt.Sprintf("/proc/%d/fd/%d", os.Getpid(), net.namespace.Fd()), limits: l,
-		nodeArgs: m.cfg.NodeArgs, unified: m.cgroups.unified, swap: m.cgroups.swap}
+		nodeArgs: m.cfg.NodeArgs, env: m.cfg.Env, unified: m.cgroups.unified, swap: m.cgroups.swap}
 	if err := writeBundle(b); err != nil {
 		return nil, err
 	}

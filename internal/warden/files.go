@@ -35,7 +35,7 @@ func (f *files) close() {
 	}
 }
 
-func openFiles(ctx context.Context, cfg *config.Config) (_ *files, err error) {
+func openFiles(ctx context.Context, cfg *config.Config, registry []byte) (_ *files, err error) {
 	f := &files{}
 	defer func() {
 		if err != nil {
@@ -62,6 +62,11 @@ func openFiles(ctx context.Context, cfg *config.Config) (_ *files, err error) {
 		return nil, fmt.Errorf("keeper: %w", err)
 	}
 	f.add(wire.FileKeeper, key)
+	access, err := memoryFile(wire.FileRegistry, registry)
+	if err != nil {
+		return nil, err
+	}
+	f.add(wire.FileRegistry, access)
 	if cfg.TLSCert != "" {
 		cert, key, err := openTLS(cfg)
 		if err != nil {
@@ -98,7 +103,7 @@ func newSecret() []byte {
 }
 
 func newToken() string { return "hearth_" + base64.RawURLEncoding.EncodeToString(newSecret()) }
-func newKey() string   { return base64.StdEncoding.EncodeToString(newSecret()) }
+func newKey() string   { return base64.URLEncoding.EncodeToString(newSecret()) }
 
 // openOrMake opens a secret's file, and makes it at the first start, whole and on disk before it has
 // its name.
@@ -141,6 +146,20 @@ func openSecret(name string) (*os.File, error) {
 	if err != nil {
 		f.Close()
 		return nil, err
+	}
+	return f, nil
+}
+
+// memoryFile holds a secret that is in no file, and no longer than we live.
+func memoryFile(name string, content []byte) (*os.File, error) {
+	fd, err := unix.MemfdCreate("hearth-"+name, unix.MFD_CLOEXEC)
+	if err != nil {
+		return nil, fmt.Errorf("make memory file: %w", err)
+	}
+	f := os.NewFile(uintptr(fd), name)
+	if _, err := f.Write(content); err != nil {
+		f.Close()
+		return nil, fmt.Errorf("write memory file: %w", err)
 	}
 	return f, nil
 }

@@ -130,7 +130,7 @@ func (s *session) do(ctx context.Context, req *wire.Request, files []*os.File) (
 	case req.Stats != nil:
 		return s.stats(req.Stats), nil, nil, nil
 	case req.Image != nil:
-		img, err := s.w.images.state(req.Image.Runtime)
+		img, err := s.w.images.state(ctx, req.Image.Runtime)
 		return wire.Reply{Image: &img}, nil, nil, err
 	case req.ImagePut != nil:
 		return r, nil, nil, s.w.images.put(ctx, req.ImagePut.Runtime, files[0])
@@ -172,8 +172,8 @@ func sandboxFiles(i *instance) []*os.File {
 // node process that was broken into cannot ask for more than a tenant could.
 func checkLimits(l wire.Limits) (sandbox.Limits, error) {
 	for _, c := range []struct {
-		name           string
-		value          int
+		name            string
+		value           int
 		atLeast, atMost int
 	}{
 		{"memory_mib", l.MemoryMiB, hearth.LimitLeastMemory.Int(), hearth.LimitMostMemory.Int()},

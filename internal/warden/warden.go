@@ -27,8 +27,10 @@ const FallbackUID = 64646
 // Options are what Run needs beside the settings.
 type Options struct {
 	Setup    wire.Setup
+	Registry []byte   // how to reach npm's registry, with credentials; for the node process
 	Images   Images   // what root file systems are made of
 	NodeArgs []string // flags of Node.js in instances
+	NodeEnv  []string // its environment
 	Log      *slog.Logger
 }
 
@@ -85,12 +87,12 @@ func Run(ctx context.Context, opt Options) (err error) {
 	if w.images, err = newImageStore(opt.Images, w.log); err != nil {
 		return err
 	}
-	if w.files, err = openFiles(ctx, cfg); err != nil {
+	if w.files, err = openFiles(ctx, cfg, opt.Registry); err != nil {
 		return err
 	}
 	defer w.files.close()
 	w.maker, err = sandbox.New(sandbox.Config{Root: view, Runtime: runtimePath, Cgroup: claim.cgroup(),
-		FirstUID: claim.firstUID(), Ranges: blockRanges, UID: w.uid, GID: w.gid, NodeArgs: opt.NodeArgs, Log: w.log})
+		FirstUID: claim.firstUID(), Ranges: blockRanges, UID: w.uid, GID: w.gid, NodeArgs: opt.NodeArgs, Env: opt.NodeEnv, Log: w.log})
 	if err != nil {
 		return err
 	}

@@ -26,6 +26,7 @@ type Registry struct {
 	Skipped []string // npmrc files that are there but may not be read by this user
 
 	base   *url.URL // path ends in "/", no user
+	ca     []byte   // of npm's cafile
 	auth   string   // value of the Authorization header, or ""
 	client *http.Client
 	stall  time.Duration // without a byte of a body
@@ -136,15 +137,27 @@ func newRegistry(raw string, rc npmrc) (*Registry, error) {
 	case base.RawQuery != "" || base.Fragment != "":
 		return nil, errors.New("it has a query or a fragment")
 	}
-	r := &Registry{base: base, wait: sleep, stall: stallTime, auth: rc.auth(base)}
-	if base.User != nil && r.auth == "" {
+	auth := rc.auth(base)
+	if base.User != nil && auth == "" {
 		password, _ := base.User.Password()
-		r.auth = "Basic " + base64.StdEncoding.EncodeToString([]byte(base.User.Username()+":"+password))
+		auth = "Basic " + base64.StdEncoding.EncodeToString([]byte(base.User.Username()+":"+password))
 	}
 	base.User = nil
 	base.Path = strings.TrimRight(base.Path, "/") + "/"
 	base.RawPath = ""
-	roots, err := rc.roots()
+	var ca []byte
+	if name := rc.get("cafile"); name != "" {
+		if ca, err = readBounded(name); err != nil {
+			return nil, fmt.Errorf("read npm's cafile: %w", err)
+		}
+	}
+	return connect(base, auth, ca)
+}
+
+// connect makes the client; it sends nothing yet.
+func connect(base *url.URL, auth string, ca []byte) (*Registry, error) {
+	r := &Registry{base: base, ca: ca, wait: sleep, stall: stallTime, auth: auth}
+	roots, err := certificates(ca)
 	if err != nil {
 		return nil, err
 	}
@@ -167,22 +180,17 @@ func newRegistry(raw string, rc npmrc) (*Registry, error) {
 // Close drops the connections that are kept for the next request.
 func (r *Registry) Close() { r.client.CloseIdleConnections() }
 
-// roots is the system's certificates and those of npm's cafile.
-func (n npmrc) roots() (*x509.CertPool, error) {
-	name := n.get("cafile")
-	if name == "" {
+// certificates is the system's, and those of ca.
+func certificates(ca []byte) (*x509.CertPool, error) {
+	if len(ca) == 0 {
 		return nil, nil // the system's
-	}
-	text, err := readBounded(name)
-	if err != nil {
-		return nil, fmt.Errorf("read npm's cafile: %w", err)
 	}
 	pool, err := x509.SystemCertPool()
 	if err != nil {
 		pool = x509.NewCertPool()
 	}
-	if !pool.AppendCertsFromPEM(text) {
-		return nil, fmt.Errorf("read npm's cafile %s: no certificate in it", name)
+	if !pool.AppendCertsFromPEM(ca) {
+		return nil, errors.New("there is no certificate in npm's cafile")
 	}
 	return pool, nil
 }

@@ -57,6 +57,7 @@ type exercise struct {
 	Method  string `json:"method"`
 	Path    string `json:"path"`
 	Body    string `json:"body"`
+	Type    string `json:"type"` // of the body
 }
 
 // Exercise runs the shim's own path until it is compiled: the requests that the shim lists, one
@@ -99,19 +100,16 @@ func (i *Instance) send(ctx context.Context, list []exercise) error {
 			return err
 		}
 		if e.Body != "" {
-			req.Header.Set("Content-Type", "application/json")
+			req.Header.Set("Content-Type", e.Type)
 		}
 		req.Header.Set("Hearth-Function", ".exercise")
 		req.Header.Set("Hearth-Version", e.Version)
 		req.Header.Set("Hearth-Request-Id", fmt.Sprintf("exercise-%d", n))
 		req.Header.Set("Hearth-Timeout-Ms", "10000")
 		req.Header.Set("Hearth-Prefix", "/run/hearth/exercise/"+e.Version)
-		status, _, err := exchange(ctx, conn, r, req)
-		if err != nil {
+		// Any answer will do: one of the exercises is a function that fails.
+		if _, _, err := exchange(ctx, conn, r, req); err != nil {
 			return fmt.Errorf("send %s: %w", e.Version, err)
-		}
-		if status >= 500 {
-			return fmt.Errorf("send %s: status %d", e.Version, status)
 		}
 	}
 	return nil

@@ -1,17 +1,12 @@
 package wire
 
-import (
-	"encoding/json"
+import "hearth/internal/config"
 
-	"hearth/internal/config"
-)
-
-// Setup is what the warden hands to the node process in the hello: the settings, and what only the
-// operator's account could find out.
+// Setup is what the warden hands to the node process in the hello: the settings. Secrets come
+// as descriptors beside it.
 type Setup struct {
-	Config   *config.Config  `json:"config"`   // paths are those of the node process
-	Registry json.RawMessage `json:"registry"` // of npm, with its credentials
-	Version  string          `json:"version"`
+	Config  *config.Config `json:"config"` // paths are those of the node process
+	Version string         `json:"version"`
 }
 
 // NodeArgv0 is argv[0] of the node process, by which the one binary knows what it is.
@@ -23,10 +18,11 @@ const ExitPermanent = 78
 
 // The names of the descriptors in the hello.
 const (
-	FileListen  = "listen"
-	FileAdmin   = "admin"
-	FileToken   = "token"
-	FileKeeper  = "keeper"
-	FileTLSCert = "tls-cert"
-	FileTLSKey  = "tls-key"
+	FileListen   = "listen"
+	FileAdmin    = "admin"
+	FileToken    = "token"
+	FileKeeper   = "keeper"
+	FileRegistry = "registry" // how to reach npm's registry, with credentials
+	FileTLSCert  = "tls-cert"
+	FileTLSKey   = "tls-key"
 )

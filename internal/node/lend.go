@@ -1,0 +1,68 @@
+package node
+
+import (
+	"context"
+	"time"
+
+	"hearth"
+	"hearth/internal/handler"
+	"hearth/internal/logs"
+	"hearth/internal/pool/upstream"
+	"hearth/internal/proxy"
+)
+
+// lender shows the handler to the proxy: their words for the same things differ in type only.
+type lender struct{ h *handler.Handler }
+
+func (l lender) Route(tenant, container, function string) *hearth.Route {
+	return l.h.Route(tenant, container, function)
+}
+
+func (l lender) Acquire(ctx context.Context, r *hearth.Route) (proxy.Grant, error) {
+	g, err := l.h.Acquire(ctx, r)
+	if err != nil {
+		return nil, err
+	}
+	return grant{g}, nil
+}
+
+type grant struct{ g handler.Grant }
+
+func (g grant) Conns() *upstream.Pool                 { return g.g.Instance.Conns() }
+func (g grant) Start() hearth.Start                   { return g.g.Start }
+func (g grant) Waited() (queue, assign time.Duration) { return g.g.Queue, g.g.Assign }
+func (g grant) Gone() <-chan struct{}                 { return g.g.Instance.Gone() }
+func (g grant) Route() *hearth.Route                  { return g.g.Route }
+
+func (g grant) Ended() string {
+	if exit, known := g.g.Instance.Exit(); known && exit.OOM {
+		return "oom"
+	}
+	return "died"
+}
+
+func (g grant) Release(o proxy.Outcome) {
+	switch o {
+	case proxy.Done:
+		g.g.Release(handler.OK)
+	case proxy.Timeout:
+		g.g.Release(handler.Timeout)
+	default:
+		g.g.Release(handler.Died)
+	}
+}
+
+// record turns what the proxy saw of a call into metrics and a line of the function's log.
+func (n *Node) record(route *hearth.Route, requestID string, c proxy.Call) {
+	n.metrics.Call(c.Status, c.Start, c.Total)
+	if route == nil {
+		return
+	}
+	n.logs.Record(route.FunctionID, route.Tenant, route.Container, route.Function, requestID, logs.Call{
+		Status: c.Status, Start: c.Start, Version: c.Version,
+		QueueMS: ms(c.Queue), AssignMS: ms(c.Assign), LoadMS: ms(c.Load), RunMS: ms(c.Run), TotalMS: ms(c.Total),
+		Error: c.Error, Component: string(c.Component), Reason: c.Reason,
+	})
+}
+
+func ms(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
