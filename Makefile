@@ -10,7 +10,7 @@ INIT := internal/sandbox/init
 # Tests with the race detector; e2e tests the built binary instead, which has none.
 UNIT := go list ./... | grep -v '^hearth/e2e'
 
-.PHONY: help up down build init runc hearth test unit e2e lint bench clean needs-build needs-run needs-test
+.PHONY: help up down build init runc hearth test unit e2e lint bench clean needs-build needs-run needs-bench needs-test
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -39,12 +39,12 @@ hearth: init
 
 test: build needs-test lint unit e2e ## Run the linters and all tests, as root; lists what was skipped
 
-unit: init
+unit: init runc
 	@go test -race -json $$($(UNIT)) | go run ./scripts/testreport
 	@go test -json -run TestNodeRunsInTheImage ./internal/sandbox/image | go run ./scripts/testreport
 
 e2e: build
-	@if [ -n "$$(go list ./e2e/... 2>/dev/null)" ]; then go test -count=1 -timeout 60m -json ./e2e/... | go run ./scripts/testreport -v; fi
+	@go test -timeout 60m -json ./e2e/... | go run ./scripts/testreport -v
 
 lint: init ## Check format, go vet and staticcheck
 	@bad=$$(gofmt -l $$(git ls-files -co --exclude-standard '*.go')); [ -z "$$bad" ] || { echo "not in gofmt's form:" $$bad; exit 1; }
@@ -53,7 +53,7 @@ lint: init ## Check format, go vet and staticcheck
 	@bin/staticcheck ./...
 	@GOARCH=arm64 CGO_ENABLED=0 go build -o /dev/null ./cmd/hearth
 
-bench: build needs-run ## Measure cold and warm calls beside bare Node.js
+bench: build needs-bench ## Measure cold and warm calls beside bare Node.js
 	@bin/hearth bench
 
 clean: ## Remove what make built
@@ -65,5 +65,8 @@ needs-build:
 needs-run:
 	@scripts/need.sh ca-certificates tzdata libatomic1 libstdc++6 libseccomp2 nft=nftables npm curl
 
+needs-bench: needs-run
+	@scripts/need.sh node=nodejs nginx=nginx-light
+
 needs-test: needs-run
-	@scripts/need.sh node=nodejs nginx=nginx-light wrk
+	@scripts/need.sh node=nodejs strace

@@ -22,6 +22,13 @@ if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
 fi
 echo "installing ${missing[*]}"
 export DEBIAN_FRONTEND=noninteractive
+# The programs are wanted, not the services that their packages would start (nginx takes port 80).
+policy=/usr/sbin/policy-rc.d
+if [ ! -e "$policy" ]; then
+	trap 'rm -f "$policy"' EXIT
+	printf '#!/bin/sh\nexit 101\n' >"$policy"
+	chmod +x "$policy"
+fi
 install() { apt-get install -y -qq --no-install-recommends "${missing[@]}" </dev/null >/dev/null; }
 # The list of packages may be old, or absent on a new machine.
 install 2>/dev/null || { apt-get update -qq </dev/null && install; }

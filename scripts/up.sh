@@ -21,7 +21,8 @@ fi
 said=
 for ((i = 0; ; i++)); do
 	answer=$(curl -ksS --max-time 5 -w '\n%{http_code}' "$url/readyz" 2>/dev/null || true)
-	[ "${answer##*$'\n'}" = 200 ] && break
+	# Without its pid file it is another node that answers at this address.
+	[ "${answer##*$'\n'}" = 200 ] && [ -s "$run_dir/hearth.pid" ] && break
 	if ! kill -0 "$pid" 2>/dev/null; then
 		echo "the node has ended; the end of its log:" >&2
 		tail -n 15 "$log" >&2
