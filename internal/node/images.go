@@ -23,6 +23,8 @@ type images struct {
 	mu      sync.Mutex
 	present map[string]bool
 	trouble string // why the default runtime's is not there yet, for /readyz
+
+	ready chan struct{} // closed when the default runtime's is there
 }
 
 func newImages(client *wire.Client, access []byte, log *slog.Logger) (*images, error) {
@@ -30,7 +32,7 @@ func newImages(client *wire.Client, access []byte, log *slog.Logger) (*images, e
 	if err != nil {
 		return nil, err
 	}
-	return &images{client: client, registry: r, log: log, present: map[string]bool{}, trouble: "the image is not made yet"}, nil
+	return &images{client: client, registry: r, log: log, present: map[string]bool{}, trouble: "the image is not made yet", ready: make(chan struct{})}, nil
 }
 
 // Between two tries to get an image.
@@ -74,6 +76,9 @@ func (i *images) ensure(ctx context.Context, runtime string) error {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	i.present[runtime] = true
+	if runtime == hearth.DefaultRuntime {
+		close(i.ready)
+	}
 	return nil
 }
 

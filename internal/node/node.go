@@ -247,7 +247,7 @@ func (n *Node) Run(ctx context.Context) error {
 	err := n.adopt(ctx)
 	if err == nil {
 		for name, run := range map[string]func(context.Context) error{
-			"pool": n.pool.Run, "handler": n.handler.Run, "images": n.images.run, "certificate": n.watchCertificate,
+			"pool": n.runPool, "handler": n.handler.Run, "images": n.images.run, "certificate": n.watchCertificate,
 		} {
 			middle.Go(func() {
 				if err := run(rooms); err != nil {
@@ -262,6 +262,15 @@ func (n *Node) Run(ctx context.Context) error {
 	middle.Wait()
 	endLower()
 	return errors.Join(err, base.Wait(), n.store.Close())
+}
+
+// runPool fills the pool as soon as there is something to start instances from.
+func (n *Node) runPool(ctx context.Context) error {
+	select {
+	case <-n.images.ready:
+	case <-ctx.Done():
+	}
+	return n.pool.Run(ctx)
 }
 
 func (n *Node) runServers(ctx context.Context, fail <-chan error) error {
