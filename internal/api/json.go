@@ -1,6 +1,7 @@
 package api
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"strconv"
@@ -110,23 +111,40 @@ func scanJSON(data []byte) *hearth.Error {
 	return nil
 }
 
-// scanString returns the index of the quote that ends the string that begins at i, or of the end of
-// data. It is false at an escaped surrogate without its other half.
+// scanString returns the index of the quote that ends the string that begins at i, or the length of
+// data if none does. It is false, with the place, at an escaped surrogate without its other half.
 func scanString(data []byte, i int) (int, bool) {
-	for i++; i < len(data) && data[i] != '"'; i++ {
-		if data[i] != '\\' {
-			continue
+	for i++; i < len(data); {
+		quote := bytes.IndexByte(data[i:], '"') // strings are long and escapes are few
+		if quote < 0 {
+			break
 		}
-		if u, ok := escaped(data[i:]); ok && u >= 0xd800 && u < 0xe000 {
-			low, ok := escaped(data[min(i+6, len(data)):])
-			if u >= 0xdc00 || !ok || low < 0xdc00 || low >= 0xe000 {
+		for quote += i; ; {
+			n := bytes.IndexByte(data[i:quote], '\\')
+			if n < 0 {
+				return quote, true
+			}
+			i += n
+			length, ok := escape(data[i:])
+			if !ok {
 				return i, false
 			}
-			i += 6 + 4
+			if i += length; i > quote { // the quote was escaped
+				break
+			}
 		}
-		i++
 	}
-	return i, true
+	return len(data), true
+}
+
+// escape returns the length of the escape at the begin of data; false at half of a surrogate pair.
+func escape(data []byte) (int, bool) {
+	high, ok := escaped(data)
+	if !ok || high < 0xd800 || high >= 0xe000 {
+		return 2, true
+	}
+	low, ok := escaped(data[6:])
+	return 12, ok && high < 0xdc00 && low >= 0xdc00 && low < 0xe000
 }
 
 // escaped reads \uXXXX at the begin of data.
@@ -231,12 +249,10 @@ func (p *parser) string() string {
 	end, _ := scanString(p.data, begin)
 	p.at = end + 1
 	inner := p.data[begin+1 : end]
-	for _, c := range inner {
-		if c == '\\' {
-			var s string
-			_ = json.Unmarshal(p.data[begin:p.at], &s) // valid: the whole document is
-			return s
-		}
+	if bytes.IndexByte(inner, '\\') >= 0 {
+		var s string
+		_ = json.Unmarshal(p.data[begin:p.at], &s) // valid: the whole document is
+		return s
 	}
 	return string(inner)
 }
