@@ -26,13 +26,14 @@ type Platform interface {
 	Mallocs(ctx context.Context) (float64, error)
 }
 
-// Options say how much is measured. Zero fields get the defaults of Defaults.
+// Options say how much is measured.
 type Options struct {
 	URL         string        // of hearth; http only
 	Node        string        // the Node.js binary of the image, so that both sides run the same
 	Nginx       string        // "": looked up in PATH
 	Cold        int           // cold calls in each of the two rows
 	Pace        time.Duration // between two cold calls while the pool refills
+	Round       time.Duration // of the first cold row: a cold call, a warm one and a start of node
 	Rounds      int           // of the warm rows
 	Duration    time.Duration // of one side in one round
 	Connections int           // of the throughput row
@@ -43,7 +44,8 @@ type Options struct {
 
 // Defaults are what make bench runs with: some minutes on two processors.
 func Defaults() Options {
-	return Options{Cold: 200, Pace: 100 * time.Millisecond, Rounds: 5, Duration: 2 * time.Second, Connections: 32, Starts: 20, Idle: 500}
+	return Options{Cold: 200, Round: 300 * time.Millisecond, Pace: 100 * time.Millisecond, Rounds: 5, Duration: 2 * time.Second,
+		Connections: 32, Starts: 16, Idle: 500}
 }
 
 // A tenant may have 20 instances by default, and every figure is taken with default limits. One is
@@ -69,7 +71,6 @@ type bench struct {
 	tenants  map[string]bool // that may exist
 	node     target
 	nginx    *target // nil: not installed
-	nodePID  int
 	warm     target
 }
 
@@ -106,7 +107,7 @@ func Run(ctx context.Context, opt Options, p Platform) (_ *Report, err error) {
 		return nil, err
 	}
 	defer node.stop()
-	b.node, b.nodePID = t, node.cmd.Process.Pid
+	b.node = t
 	if name := b.Nginx; name != "" {
 		nginx, t, err := startNginx(ctx, name, b.dir, b.node)
 		if err != nil {
@@ -137,7 +138,7 @@ func (b *bench) check() error {
 	for name, v := range map[string][3]int{
 		"cold": {b.Cold, 10, maxCold}, "rounds": {b.Rounds, 1, 1000}, "connections": {b.Connections, 1, 1024},
 		"starts": {b.Starts, 1, perTenant}, "idle-instances": {b.Idle, 0, maxIdle},
-		"duration in ms": {int(b.Duration.Milliseconds()), 10, 600_000}, "pace in ms": {int(b.Pace.Milliseconds()), 1, 60_000},
+		"duration in ms": {int(b.Duration.Milliseconds()), 10, 600_000}, "round in ms": {int(b.Round.Milliseconds()), 3, 60_000}, "pace in ms": {int(b.Pace.Milliseconds()), 1, 60_000},
 	} {
 		if v[0] < v[1] || v[0] > v[2] {
 			return fmt.Errorf("%s is %d; it must be from %d to %d", name, v[0], v[1], v[2])

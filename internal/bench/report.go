@@ -59,18 +59,25 @@ func (r *Report) add(row Row) {
 	r.Rows = append(r.Rows, row)
 }
 
-// histogram cuts a sample into bars that double in width every four, from its quickest call to its
-// slowest; a time scale of equal steps would show one bar and a tail.
+// maxBars is how many bars a histogram has at most: what a person takes in at once.
+const maxBars = 24
+
+// histogram cuts a sample into bars from its quickest call to its slowest, each wider than the one
+// before by the same ratio; a scale of equal steps would show one bar and a tail.
 func (r *Report) histogram(name string, s *sample) {
 	h := Histogram{Name: name, P50: s.quantile(50), P90: s.quantile(90), P99: s.quantile(99), Max: float64(s.times.Max()) / 1000}
 	if s.times.TotalCount() == 0 {
 		return
 	}
-	step := func(us int64) int { return int(math.Floor(4 * math.Log2(float64(max(us, 1))))) }
+	parts := 4.0 // of a doubling
+	step := func(us int64) int { return int(math.Floor(parts * math.Log2(float64(max(us, 1))))) }
+	for step(s.times.Max())-step(s.times.Min()) >= maxBars {
+		parts /= 2
+	}
 	first := step(s.times.Min())
 	h.Bars = make([]Bar, step(s.times.Max())-first+1)
 	for i := range h.Bars {
-		h.Bars[i].UpTo = math.Exp2(float64(first+i+1)/4) / 1000
+		h.Bars[i].UpTo = math.Exp2(float64(first+i+1)/parts) / 1000
 	}
 	for _, bar := range s.times.Distribution() {
 		if bar.Count > 0 {

@@ -12,25 +12,17 @@ import (
 	"time"
 )
 
-// A round of the quiet cold row: the cold call at its beginning, the warm one a third later, when
-// the refill is over, and the start of node another third later. So the warm function has idled
-// for a whole round, as long as the generic instance at least.
-const round = 300 * time.Millisecond
-
 // coldRows measures cold calls on a quiet machine, interleaved with warm calls after the same idle
-// time and starts of node, and then cold calls while the pool refills all the time.
+// time and starts of node, and then cold calls while the pool refills all the time. In a round, the
+// cold call is at the beginning, the warm one a third later, when the refill is over, and the start
+// of node another third later: the warm function has idled for a whole round, and so has, at least,
+// the generic instance that the cold call takes.
 func (b *bench) coldRows(ctx context.Context) error {
 	var cold, warm, start = newSample(), newSample(), newSample()
-	keep, err := dial(ctx, b.addr)
-	if err != nil {
-		return err
-	}
-	defer keep.Close() //nolint:errcheck // nothing is lost
-
 	b.say("cold calls, one by one")
-	err = b.eachCold(ctx, "bench-cold", func(t target) error {
+	err := b.eachCold(ctx, "bench-cold", func(keep *conn, t target) error {
 		began := time.Now()
-		at := func(part int) error { return sleep(ctx, time.Until(began.Add(round*time.Duration(part)/3))) }
+		at := func(part int) error { return sleep(ctx, time.Until(began.Add(b.Round*time.Duration(part)/3))) }
 		took, a, err := once(keep, t)
 		if err != nil {
 			return err
@@ -60,7 +52,7 @@ func (b *bench) coldRows(ctx context.Context) error {
 
 	b.say("cold calls while the pool refills")
 	busy := newSample()
-	err = b.eachCold(ctx, "bench-busy", func(t target) error {
+	err = b.eachCold(ctx, "bench-busy", func(keep *conn, t target) error {
 		began := time.Now()
 		took, a, err := once(keep, t)
 		if err != nil {
@@ -90,9 +82,9 @@ func (b *bench) coldRows(ctx context.Context) error {
 }
 
 // eachCold deploys containers in batches of one tenant each, lets the pool fill, and hands each
-// container over once. A batch is removed before the next, so the machine never holds more than
-// one.
-func (b *bench) eachCold(ctx context.Context, name string, call func(target) error) error {
+// container over once, with a connection that is open. A batch is removed before the next, so the
+// machine never holds more than one.
+func (b *bench) eachCold(ctx context.Context, name string, call func(*conn, target) error) error {
 	for done := 0; done < b.Cold; {
 		tenant := fmt.Sprintf("%s-%d", name, done/perTenant)
 		list, err := b.deploy(ctx, tenant, min(perTenant, b.Cold-done))
@@ -102,17 +94,32 @@ func (b *bench) eachCold(ctx context.Context, name string, call func(target) err
 		if err := b.settle(ctx); err != nil {
 			return err
 		}
-		if err := sleep(ctx, round); err != nil {
+		if err := b.callAll(ctx, list, call); err != nil {
 			return err
-		}
-		for _, t := range list {
-			if err := call(t); err != nil {
-				return err
-			}
 		}
 		done += len(list)
 		b.say("%d of %d", done, b.Cold)
 		if err := b.remove(ctx, tenant); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (b *bench) callAll(ctx context.Context, list []target, call func(*conn, target) error) error {
+	keep, err := dial(ctx, b.addr)
+	if err != nil {
+		return err
+	}
+	defer keep.Close() //nolint:errcheck // nothing is lost
+	if _, _, err := once(keep, b.warm); err != nil {
+		return err
+	}
+	if err := sleep(ctx, b.Round); err != nil {
+		return err
+	}
+	for _, t := range list {
+		if err := call(keep, t); err != nil {
 			return err
 		}
 	}
@@ -205,13 +212,13 @@ func (b *bench) refill(ctx context.Context) error {
 		if err := b.settle(ctx); err != nil {
 			return err
 		}
-		quiet, err := load(ctx, b.warm, 1, time.Second, pace)
+		quiet, err := load(ctx, b.warm, 1, b.Duration/2, pace)
 		if err != nil {
 			return err
 		}
 		quiet99 = append(quiet99, quiet.quantile(99))
 
-		// The warm calls go on for a second at least, and as long as the refill at most.
+		// The warm calls go on as long as the refill.
 		beside, stop := context.WithCancel(ctx)
 		var busy *sample
 		var wg sync.WaitGroup
@@ -315,9 +322,14 @@ func (b *bench) nodeStarts(ctx context.Context, n int) (float64, error) {
 }
 
 // memory compares idle instances with the idle bare server, before either has had load.
-func (b *bench) memory(ctx context.Context) error {
+func (b *bench) memory(ctx context.Context) (err error) {
 	row := Row{What: "private memory of an idle instance", Unit: "MiB", Against: "idle bare node", Goal: "≤ 1.3 ×", RatioUnit: "×"}
-	defer func() { b.report.add(row) }()
+	defer func() {
+		if err != nil {
+			row.Missing = "it failed"
+		}
+		b.report.add(row)
+	}()
 	if os.Geteuid() != 0 {
 		row.Missing = "it needs root on the machine of hearth"
 		return nil
@@ -339,7 +351,7 @@ func (b *bench) memory(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := sleep(ctx, 2*time.Second); err != nil {
+	if err := sleep(ctx, 10*b.Round); err != nil {
 		return err
 	}
 	bare, err := privateMemory(p.cmd.Process.Pid)
@@ -363,12 +375,17 @@ func (b *bench) memory(ctx context.Context) error {
 }
 
 // crowd measures a warm call with many idle instances present against one without them.
-func (b *bench) crowd(ctx context.Context) error {
+func (b *bench) crowd(ctx context.Context) (err error) {
 	if b.Idle == 0 {
 		return nil
 	}
 	row := Row{What: fmt.Sprintf("warm p50, %d idle instances present", b.Idle), Unit: "ms", Against: "without them", Goal: "≤ 1.3 ×", RatioUnit: "×"}
-	defer func() { b.report.add(row) }()
+	defer func() {
+		if err != nil {
+			row.Missing = "it failed"
+		}
+		b.report.add(row)
+	}()
 	if need := int64(b.Idle) * instanceCost; available() < need {
 		row.Missing = fmt.Sprintf("%d MiB of memory are needed; ask for fewer with --idle-instances", need>>20)
 		return nil

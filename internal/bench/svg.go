@@ -17,8 +17,8 @@ func (r *Report) SVG(w io.Writer) error {
 	var b strings.Builder
 	height := 24 + len(r.Histograms)*(chart+gap+label)
 	fmt.Fprintf(&b, `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %d %d" role="img" aria-label="Times of calls">
-<style>text{font:12px system-ui,sans-serif;fill:#222}.axis{fill:#666;font-size:10px}.bar{fill:#d9622b}.mid{stroke:#222;stroke-dasharray:3 2}rect.bg{fill:#fff}
-@media(prefers-color-scheme:dark){text{fill:#eee}.axis{fill:#aaa}.mid{stroke:#eee}rect.bg{fill:#16181d}}</style>
+<style>text{font:12px system-ui,sans-serif;fill:#222}.axis{fill:#666;font-size:10px}.bar{fill:#d9622b}rect.bg{fill:#fff}
+@media(prefers-color-scheme:dark){text{fill:#eee}.axis{fill:#aaa}rect.bg{fill:#16181d}}</style>
 <rect class="bg" width="%[1]d" height="%[2]d"/>
 `, width, height)
 	y := 24
