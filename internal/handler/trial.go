@@ -47,6 +47,7 @@ type builds struct {
 	done chan struct{} // closed when Run ends
 
 	mu      sync.Mutex
+	asked   bool                 // somebody waits for a version since the store was last asked
 	running map[functionKey]bool // one trial a function at a time
 	retries map[versionKey]*retry
 	served  map[string]uint64 // when a tenant had its last trial, counted in trials
@@ -81,6 +82,7 @@ func (h *Handler) Settled(ctx context.Context, tenant, container, function strin
 	settled := make(chan struct{})
 	b.mu.Lock()
 	b.waiting[k] = append(b.waiting[k], settled)
+	b.asked = true
 	b.mu.Unlock()
 	b.kick()
 	var err error
@@ -111,28 +113,9 @@ func (h *Handler) buildLoop(ctx context.Context) {
 	defer trials.Wait()
 	slots := make(chan struct{}, h.cfg.Trials)
 	for ctx.Err() == nil {
-		list, err := h.cfg.Store.Building(ctx)
 		wait := buildEvery
-		if err != nil {
-			if ctx.Err() == nil {
-				h.cfg.Log.Error("cannot read versions to try", "err", err)
-			}
-			wait = time.Second
-		} else {
-			b.release(list)
-			for len(slots) < cap(slots) {
-				v, later, ok := b.next(list, time.Now())
-				if !ok {
-					wait = min(wait, later)
-					break
-				}
-				slots <- struct{}{}
-				trials.Go(func() {
-					h.tryOne(ctx, v)
-					<-slots
-					b.kick()
-				})
-			}
+		if len(slots) < cap(slots) || b.take() { // else there is nothing to do with an answer
+			wait = h.build(ctx, &trials, slots)
 		}
 		timer := time.NewTimer(wait)
 		select {
@@ -142,6 +125,41 @@ func (h *Handler) buildLoop(ctx context.Context) {
 		}
 		timer.Stop()
 	}
+}
+
+// take reports whether somebody began to wait since the last call.
+func (b *builds) take() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	asked := b.asked
+	b.asked = false
+	return asked
+}
+
+// build starts trials while there are slots and versions, and says when to look again.
+func (h *Handler) build(ctx context.Context, trials *sync.WaitGroup, slots chan struct{}) time.Duration {
+	b := &h.builds
+	list, err := h.cfg.Store.Building(ctx)
+	if err != nil {
+		if ctx.Err() == nil {
+			h.cfg.Log.Error("cannot read versions to try", "err", err)
+		}
+		return time.Second
+	}
+	b.release(list)
+	for len(slots) < cap(slots) {
+		v, later, ok := b.next(list, time.Now())
+		if !ok {
+			return min(buildEvery, later)
+		}
+		slots <- struct{}{}
+		trials.Go(func() {
+			h.tryOne(ctx, v)
+			<-slots
+			b.kick()
+		})
+	}
+	return buildEvery
 }
 
 // release lets go who waits for a version that is not building any more, and forgets its retries.
@@ -382,7 +400,9 @@ func (h *Handler) discard(c *container, s *serving) {
 	}
 	c.mu.Lock()
 	unused := slices.Contains(c.spares, s)
-	c.drop(s)
+	if unused {
+		c.drop(s)
+	}
 	c.mu.Unlock()
 	if unused {
 		h.destroy(s)

@@ -16,7 +16,8 @@ const halfLife = 5 * time.Second
 
 // turns decides who may take an instance next. Tenants go round robin, each with at most half of the
 // places; and a tenant that took many lately leaves the pool's last instances (half its size) to
-// those who did not, so that somebody's first call finds one however many another tenant starts.
+// those who took few, so that somebody's first call finds one however many another tenant starts.
+// Few is fewer than the reserve, or than a quarter of what the busiest tenant took.
 type turns struct {
 	pool    *pool.Pool
 	reserve int // instances on the default shelf that only light tenants take
@@ -101,8 +102,12 @@ func (t *turns) leave(l *turn) {
 // pump lets go whoever may. Call it with mu.
 func (t *turns) pump() {
 	now := time.Now()
-	for t.running < t.places {
-		n := slices.IndexFunc(t.ring, func(l *turn) bool { return t.may(l, now) })
+	for t.running < t.places && len(t.ring) > 0 {
+		few := float64(t.reserve)
+		for _, l := range t.tenants {
+			few = max(few, l.decayed(now)/4)
+		}
+		n := slices.IndexFunc(t.ring, func(l *turn) bool { return t.may(l, few, now) })
 		if n < 0 {
 			return
 		}
@@ -122,11 +127,11 @@ func (t *turns) pump() {
 }
 
 // may reports whether the tenant's first in line may go. Call it with mu.
-func (t *turns) may(l *turn, now time.Time) bool {
+func (t *turns) may(l *turn, few float64, now time.Time) bool {
 	if l.running >= t.each {
 		return false
 	}
-	if t.reserve == 0 || l.line[0].runtime != t.pool.Default() || l.decayed(now) < float64(t.reserve) {
+	if t.reserve == 0 || l.line[0].runtime != t.pool.Default() || l.decayed(now) < few {
 		return true
 	}
 	// What goes at this moment has not all left the shelf yet: count it as gone.

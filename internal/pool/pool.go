@@ -116,7 +116,7 @@ func (p *Pool) Run(ctx context.Context) error {
 			// An instance must end although the node stops: its own deadline bounds it.
 			ends.Go(func() { p.end(context.WithoutCancel(ctx), i); destroyed <- struct{}{} })
 		}
-		if ctx.Err() != nil && starting == 0 && destroying == 0 {
+		if done == nil && starting == 0 && destroying == 0 { // and so the shelves are empty
 			break
 		}
 		if wait > 0 {
