@@ -115,8 +115,9 @@ func (x *exchange) admit() error {
 	if fields > hearth.LimitHeaderFields.Int() {
 		return hearth.Exceeded(hearth.CodeHeadersTooLarge, hearth.LimitHeaderFields)
 	}
-	if !plainTarget(r.RequestURI) || !httpguts.ValidHostHeader(r.Host) {
-		return &hearth.Error{Code: hearth.CodeMalformed, Message: "The target or the host of the request has characters that neither may have."}
+	// HTTP/2 lets more through than a request line can hold.
+	if !httpguts.ValidHeaderFieldName(r.Method) || !plainTarget(r.RequestURI) || !httpguts.ValidHostHeader(r.Host) {
+		return &hearth.Error{Code: hearth.CodeMalformed, Message: "The method, the target or the host of the request has characters that it may not have."}
 	}
 	var ok bool
 	if x.target, ok = x.p.route(r); ok {

@@ -17,6 +17,10 @@ import (
 // maxStreams bounds the requests at once of one HTTP/2 connection.
 const maxStreams = 250
 
+// maxFrame bounds a frame of HTTP/2, in bytes: what every client must accept anyway. net/http's own
+// megabyte is memory that every connection could ask for.
+const maxFrame = 16 << 10
+
 // ServerConfig is what a server needs.
 type ServerConfig struct {
 	Handler http.Handler
@@ -50,10 +54,11 @@ func NewServer(cfg ServerConfig) *Server {
 		IdleTimeout:       hearth.LimitKeepAlive.Duration(),
 		MaxHeaderBytes:    hearth.LimitHeaderBytes.Int(),
 		Protocols:         protocols,
-		HTTP2:             &http.HTTP2Config{MaxConcurrentStreams: maxStreams, WriteByteTimeout: hearth.LimitBodyIdle.Duration()},
+		HTTP2: &http.HTTP2Config{MaxConcurrentStreams: maxStreams, MaxReadFrameSize: maxFrame,
+			WriteByteTimeout: hearth.LimitBodyIdle.Duration()},
 		// What net/http has to say is about single clients, and may repeat their bytes.
 		ErrorLog: slog.NewLogLogger(cfg.Log.Handler(), slog.LevelDebug),
-		// No bodies of ReadTimeout and WriteTimeout: they would bound whole requests. A body that
+		// No ReadTimeout and no WriteTimeout: they would bound whole requests. A body that
 		// stands still is ended by the proxy, an answer that is not taken by patient's deadline.
 	}}
 	if s.tls {
