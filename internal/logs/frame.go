@@ -3,6 +3,7 @@ package logs
 import (
 	"bytes"
 	"strconv"
+	"time"
 	"unicode/utf8"
 
 	"hearth"
@@ -17,6 +18,9 @@ const (
 	frameStart = 0x1e
 	frameSep   = 0x1f
 	maxHeader  = 512 // bytes up to its newline; the longest valid one has about 300
+
+	lineIdle  = 200 * time.Millisecond
+	frameIdle = 5 * time.Second
 )
 
 // line is one entry that came out of a pipe. The slices live until the next call of the parser.
@@ -53,8 +57,17 @@ func (p *parser) flush(emit func(line)) {
 	p.buf = nil
 }
 
-// waiting reports whether bytes wait for the rest of their line.
-func (p *parser) waiting() bool { return len(p.buf) > 0 }
+// patience is how long to wait for the rest of what began; 0: nothing did. A frame gets more than a
+// line, since a process that its cgroup throttles can stop in the middle of one.
+func (p *parser) patience() time.Duration {
+	switch {
+	case len(p.buf) == 0:
+		return 0
+	case p.buf[0] == frameStart:
+		return frameIdle
+	}
+	return lineIdle
+}
 
 // parse emits the lines of data and returns how many bytes it used; all, if no more will come.
 func parse(data []byte, last bool, emit func(line)) (used int) {

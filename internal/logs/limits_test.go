@@ -1,7 +1,6 @@
 package logs
 
 import (
-	"bufio"
 	"context"
 	"encoding/binary"
 	"fmt"
@@ -50,46 +49,45 @@ func (l *Logs) waiting() bool {
 	return len(l.dirty) > 0
 }
 
-// A flood is bounded on disk, every line is kept, dropped or trimmed, and the numbers are exact.
-func TestFloodIsBoundedAndCounted(t *testing.T) {
+// Of a flood every line is kept or dropped, and the numbers are exact.
+func TestFloodIsCounted(t *testing.T) {
 	t.Parallel()
-	for name, write := range map[string]func(w *bufio.Writer) (lines, text int64){
-		"short lines": func(w *bufio.Writer) (lines, text int64) {
-			for i := range 1_000_000 {
-				n, _ := fmt.Fprintf(w, "line %d\n", i)
-				text += int64(n - 1)
+	for name, flood := range map[string]func(w *lines) (lines, text int64){
+		"short lines": func(w *lines) (lines, text int64) {
+			for i := range 500_000 {
+				s := fmt.Sprintf("line %d\n", i)
+				w.print(s)
+				text += int64(len(s) - 1)
 			}
-			return 1_000_000, text
+			return 500_000, text
 		},
-		"frames": func(w *bufio.Writer) (lines, text int64) {
+		"frames": func(w *lines) (lines, text int64) {
 			for i := range 200_000 {
 				s := strconv.Itoa(i)
-				_, _ = w.WriteString(frame("f", 1, "r", "log", s))
+				w.print(frame("f", 1, "r", "log", s))
 				text += int64(len(s))
 			}
 			return 200_000, text
 		},
-		"one endless line": func(w *bufio.Writer) (lines, text int64) {
-			part := strings.Repeat("x", 64<<10)
-			for range 2000 {
-				_, _ = w.WriteString(part)
+		"one endless line": func(w *lines) (lines, text int64) {
+			part := strings.Repeat("x", 4096)
+			for range 16_000 {
+				w.print(part)
 			}
-			return 2000, 2000 * 64 << 10
+			return -1, 16_000 * 4096 // the pieces depend on the pauses
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			cfg := generous(t)
-			cfg.rate, cfg.burst, cfg.functionBytes, cfg.segmentBytes = 0, 0, 0, 0 // the true ones
+			cfg.rate, cfg.burst = 0, 0 // the true ones
 			l, _ := open(t, cfg)
 			s := attach(t, l, "i1", "c")
 			l.Serving("i1", "f", 1)
 			started := time.Now()
-			w := bufio.NewWriterSize(s.out, 64<<10)
-			lines, text := write(w)
-			if err := w.Flush(); err != nil {
-				t.Fatal(err)
-			}
+			w := &lines{t: t, to: s.out}
+			printed, text := flood(w)
+			w.flush()
 			s.close()
 			l.gone(t, "i1")
 			took := time.Since(started)
@@ -103,8 +101,8 @@ func TestFloodIsBoundedAndCounted(t *testing.T) {
 				}
 			}
 			lost := dropped[ReasonRate]
-			if kept+lost.Lines != lines || keptText+lost.Bytes != text || len(dropped) != 1 {
-				t.Errorf("printed %d lines of %d bytes; kept %d of %d, dropped %+v", lines, text, kept, keptText, dropped)
+			if (printed >= 0 && kept+lost.Lines != printed) || keptText+lost.Bytes != text {
+				t.Errorf("printed %d lines of %d bytes; kept %d of %d, dropped %+v", printed, text, kept, keptText, dropped)
 			}
 			st := l.Stats()
 			if st.DroppedLines != lost.Lines || st.DroppedBytes != lost.Bytes {
@@ -113,8 +111,41 @@ func TestFloodIsBoundedAndCounted(t *testing.T) {
 			if most := int64((took.Seconds() + 3) * (1 << 20)); st.DiskBytes > most || st.DiskBytes != diskBytes(t, cfg.Dir) {
 				t.Errorf("%d bytes kept, want at most %d; on disk %d", st.DiskBytes, most, diskBytes(t, cfg.Dir))
 			}
-			t.Logf("%d lines in %v, %d kept, %d dropped", lines, took, kept, lost.Lines)
+			t.Logf("%d lines in %v, %d kept, %d dropped", printed, took, kept, lost.Lines)
 		})
+	}
+}
+
+// A function keeps its newest bytes; a reader who comes late is told how many entries are gone.
+func TestFunctionIsTrimmed(t *testing.T) {
+	t.Parallel()
+	cfg := generous(t)
+	cfg.functionBytes, cfg.segmentBytes = 1<<20, 0 // a quarter
+	l, _ := open(t, cfg)
+	const n = 20_000
+	var first string
+	for i := range n {
+		l.Record("f", "t", "c", "f", "r", Call{Status: i, Reason: strings.Repeat("x", 100)})
+		if i == 0 {
+			first = eventually(t, l, "f", 1)[0].Cursor
+		}
+		if i%2000 == 0 {
+			l.settle(t)
+		}
+	}
+	l.settle(t)
+	if b := diskBytes(t, cfg.Dir); b > cfg.functionBytes || b < cfg.functionBytes*2/3 || b != l.Stats().DiskBytes {
+		t.Errorf("%d bytes on disk, %d counted, of %d", b, l.Stats().DiskBytes, cfg.functionBytes)
+	}
+	all := entries(t, l, "f")
+	kept := len(all)
+	if all[kept-1].Call.Status != n-1 || all[0].Call.Status != n-kept {
+		t.Errorf("kept %d entries, from %d", kept, all[0].Call.Status)
+	}
+	late, _, err := l.Read(t.Context(), "f", first, 2)
+	if err != nil || len(late) != 2 || late[0].Dropped == nil || *late[0].Dropped != (Dropped{Lines: int64(n - 1 - kept), Reason: ReasonTrimmed}) ||
+		late[1].Call == nil || late[1].Call.Status != n-kept {
+		t.Errorf("a late reader: got %+v, %v; kept %d", late, err, kept)
 	}
 }
 
@@ -183,9 +214,9 @@ func TestCallRecordsAreBoundedAndCounted(t *testing.T) {
 func TestLinesNeverCross(t *testing.T) {
 	t.Parallel()
 	l, _ := open(t, generous(t))
-	lines := 1_000_000
+	total := 1_000_000
 	if testing.Short() {
-		lines = 100_000
+		total = 100_000
 	}
 	var wg sync.WaitGroup
 	for _, tenant := range []string{"a", "b"} {
@@ -195,27 +226,25 @@ func TestLinesNeverCross(t *testing.T) {
 		l.Serving(tenant, "f", 1)
 		for i, file := range []*os.File{s.out, s.err} {
 			wg.Go(func() {
-				w := bufio.NewWriter(file)
-				for n := range lines / 4 {
+				w := &lines{t: t, to: file}
+				for n := range total / 4 {
 					text := fmt.Sprintf("%s %d %d", tenant, i, n)
 					switch n % 3 {
 					case 0:
-						_, _ = w.WriteString(frame("f", 1, "r", "log", text))
+						w.print(frame("f", 1, "r", "log", text))
 					case 1:
-						_, _ = w.WriteString(frame("h", 1, "r", "log", text)) // nobody's
+						w.print(frame("h", 1, "r", "log", text)) // nobody's
 					default:
-						_, _ = w.WriteString(text + "\n")
+						w.print(text + "\n")
 					}
 				}
-				if err := w.Flush(); err != nil {
-					t.Error(err)
-				}
+				w.flush()
 			})
 		}
 	}
 	wg.Wait()
 	// Reading goes on behind the writers.
-	for end := time.Now().Add(30 * time.Second); l.Stats().Lines+l.Stats().DroppedLines < int64(lines) && time.Now().Before(end); {
+	for end := time.Now().Add(30 * time.Second); l.Stats().Lines+l.Stats().DroppedLines < int64(total) && time.Now().Before(end); {
 		time.Sleep(time.Millisecond)
 	}
 	l.settle(t)
@@ -234,16 +263,15 @@ func TestLinesNeverCross(t *testing.T) {
 				seen[e.Text] = true
 			}
 		}
-		if len(seen)+int(lost) != lines/2 || lost > 0 {
-			t.Errorf("tenant %s: %d lines and %d dropped, want %d", tenant, len(seen), lost, lines/2)
+		if len(seen)+int(lost) != total/2 {
+			t.Errorf("tenant %s: %d lines and %d dropped, want %d", tenant, len(seen), lost, total/2)
 		}
 	}
 }
 
 // A thousand followers that stopped reading cost no memory to speak of, delay nobody, and are told
 // exactly what they missed when they go on.
-func TestSlowFollowers(t *testing.T) {
-	t.Parallel()
+func TestSlowFollowers(t *testing.T) { // alone: it looks at the heap
 	cfg := generous(t)
 	cfg.functionBytes, cfg.segmentBytes = 4<<20, 1<<20
 	l, _ := open(t, cfg)
@@ -288,14 +316,12 @@ func TestSlowFollowers(t *testing.T) {
 	before := heap()
 	s := attach(t, l, "i1", "c")
 	l.Serving("i1", "f", 1)
-	w := bufio.NewWriter(s.out)
-	const lines = 100_000
-	for range lines {
-		_, _ = w.WriteString("a line of a hundred bytes, more or less, so that the log is trimmed under them several times over\n")
+	w := &lines{t: t, to: s.out}
+	const printed = 100_000
+	for range printed {
+		w.print("a line of a hundred bytes, more or less, so that the log is trimmed under them several times over\n")
 	}
-	if err := w.Flush(); err != nil {
-		t.Fatal(err)
-	}
+	w.flush()
 	s.close()
 	l.gone(t, "i1")
 	l.Record("f", "t", "c", "f", "r", Call{Status: 2})
@@ -311,7 +337,7 @@ func TestSlowFollowers(t *testing.T) {
 	for range 3 {
 		select {
 		case r := <-results:
-			if want := fmt.Sprint(lines + 2); r != want && len(dropped) == 0 {
+			if want := fmt.Sprint(printed + 2); r != want && len(dropped) == 0 {
 				t.Errorf("a follower saw %s entries, want %s", r, want)
 			}
 		case <-time.After(10 * time.Second):
@@ -462,8 +488,7 @@ func TestFullDisk(t *testing.T) {
 }
 
 // When nobody writes, memory is bounded and the rest is counted.
-func TestQueueIsBounded(t *testing.T) {
-	t.Parallel()
+func TestQueueIsBounded(t *testing.T) { // alone: it looks at the heap
 	l, err := New(generous(t)) // not running
 	if err != nil {
 		t.Fatal(err)

@@ -80,6 +80,28 @@ func write(t *testing.T, w io.Writer, s string) {
 	}
 }
 
+// lines writes whole lines in writes that a pipe takes at once, so that no pause of the test's own
+// process looks like the end of a line.
+type lines struct {
+	t   *testing.T
+	to  io.Writer
+	buf []byte
+}
+
+func (w *lines) print(s string) {
+	if len(w.buf)+len(s) > 4096 { // PIPE_BUF
+		w.flush()
+	}
+	w.buf = append(w.buf, s...)
+}
+
+func (w *lines) flush() {
+	if _, err := w.to.Write(w.buf); err != nil {
+		w.t.Error(err)
+	}
+	w.buf = w.buf[:0]
+}
+
 // entries reads the whole log.
 func entries(t *testing.T, l *Logs, id string) []Entry {
 	t.Helper()

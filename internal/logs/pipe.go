@@ -10,9 +10,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// idleFlush is how long a line may wait for its newline.
-const idleFlush = 200 * time.Millisecond
-
 // The size of a read is a pipe's default capacity; what Assign throws away at once is bounded by the
 // largest pipe that an unprivileged process can make.
 const (
@@ -225,8 +222,8 @@ func (i *instance) drain(p *pipe) {
 		if err != nil || !more {
 			return
 		}
-		if waiting := i.waiting(p); waiting {
-			timed = p.file.SetReadDeadline(time.Now().Add(idleFlush)) == nil
+		if d := i.patience(p); d > 0 {
+			timed = p.file.SetReadDeadline(time.Now().Add(d)) == nil
 		} else if timed {
 			timed = p.file.SetReadDeadline(time.Time{}) != nil
 		}
@@ -257,10 +254,10 @@ func (i *instance) read(p *pipe, fd uintptr) (done, more bool) {
 	}
 }
 
-func (i *instance) waiting(p *pipe) bool {
+func (i *instance) patience(p *pipe) time.Duration {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	return p.parser.waiting()
+	return p.parser.patience()
 }
 
 func (i *instance) flush(p *pipe) {
