@@ -41,6 +41,8 @@ type Logs interface {
 type Hooks struct {
 	Trial func(status hearth.Status, took time.Duration) // a version was settled
 	Cold  func(took time.Duration)                       // a container got an instance for waiting requests
+	// Removed is called when a function is no more, after its last route: no new request goes there.
+	Removed func(functionID string)
 }
 
 // Config says what a handler works with. Store, Pool, Warden and Log are required.

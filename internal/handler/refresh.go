@@ -153,6 +153,7 @@ func (h *Handler) change(c *container, routes map[string]*hearth.Route, fresh []
 	}
 	clear(c.spares[len(spares):])
 	c.spares = spares
+	before := c.view.Load().routes
 	c.view.Store(&view{routes: routes, fleet: fleet})
 	for _, s := range old {
 		first, idle := h.shut(s)
@@ -178,6 +179,20 @@ func (h *Handler) change(c *container, routes map[string]*hearth.Route, fresh []
 	}
 	if removed {
 		h.routes.remove(c)
+	}
+	h.forget(before, routes)
+}
+
+// forget tells of functions that were there before and are no more. A name that belongs to another
+// function now has another id.
+func (h *Handler) forget(before, now map[string]*hearth.Route) {
+	if h.cfg.Hooks.Removed == nil {
+		return
+	}
+	for name, r := range before {
+		if next := now[name]; next == nil || next.FunctionID != r.FunctionID {
+			h.cfg.Hooks.Removed(r.FunctionID)
+		}
 	}
 }
 

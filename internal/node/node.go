@@ -12,7 +12,6 @@ import (
 	"runtime"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"gocloud.dev/secrets/localsecrets"
@@ -51,7 +50,7 @@ type Node struct {
 	cert    *certificate
 	servers []server
 
-	draining atomic.Bool
+	draining chan struct{} // closed when the node begins to stop
 }
 
 // server is a front with the listeners that it serves.
@@ -63,7 +62,7 @@ type server struct {
 // New opens the state and makes the rooms. files are the warden's descriptors by name.
 func New(ctx context.Context, client *wire.Client, setup wire.Setup, files map[string]*os.File, log *slog.Logger) (_ *Node, err error) {
 	cfg := setup.Config
-	n := &Node{cfg: cfg, setup: setup, log: log, client: client}
+	n := &Node{cfg: cfg, setup: setup, log: log, client: client, draining: make(chan struct{})}
 	key, err := readFile(files[wire.FileKeeper])
 	if err != nil {
 		return nil, fmt.Errorf("read keeper's key: %w", err)
@@ -125,7 +124,14 @@ func (n *Node) makeRooms() {
 		AdoptLogs: func(s *wire.Sandbox, tenant, container, containerID string, functionID func(string) (string, bool)) {
 			n.logs.Adopt(s.ID, s.Stdout, s.Stderr, s.Dropped, logs.Owner{Tenant: tenant, Container: container, ContainerID: containerID, FunctionID: functionID})
 		},
-		Hooks: handler.Hooks{Trial: func(s hearth.Status, _ time.Duration) { n.metrics.Deployed(s) }},
+		Hooks: handler.Hooks{
+			Trial: func(s hearth.Status, _ time.Duration) { n.metrics.Deployed(s) },
+			Removed: func(functionID string) {
+				if err := n.logs.Remove(functionID); err != nil {
+					n.log.Error("cannot remove log of function", "function", functionID, "err", err)
+				}
+			},
+		},
 	})
 	n.proxy = proxy.New(proxy.Config{
 		Handler: lender{n.handler}, Log: n.log, Record: n.record,
@@ -218,10 +224,18 @@ func (n *Node) management(admin *auth.Admin) http.Handler {
 		URL:       n.url,
 		CheckHost: n.hostCheck(),
 	})
-	m := http.NewServeMux()
-	m.Handle("/", v1)
-	m.Handle("/metrics", n.metricsHandler(admin))
-	return m
+	scrape := n.metricsHandler(admin)
+	// Not a ServeMux, which redirects unclean paths before the API can refuse them.
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/metrics" {
+			scrape.ServeHTTP(w, r)
+			return
+		}
+		ctx, cancel := context.WithCancel(r.Context())
+		defer cancel()
+		defer n.onDrain(cancel)() // a log that is followed would hold the drain to its end
+		v1.ServeHTTP(w, r.WithContext(ctx))
+	})
 }
 
 // Run runs the node until ctx ends or something fails that it cannot go on without.
@@ -257,7 +271,6 @@ func (n *Node) Run(ctx context.Context) error {
 		}
 		err = n.runServers(ctx, fail)
 	}
-	n.draining.Store(true)
 	endRooms()
 	middle.Wait()
 	endLower()
@@ -288,6 +301,8 @@ func (n *Node) runServers(ctx context.Context, fail <-chan error) error {
 	}
 	ended := make(chan error, 1)
 	go func() { ended <- fronts.Wait() }() // ends with the fronts, which end with ctx
+	stop := context.AfterFunc(ctx, func() { close(n.draining) })
+	defer stop()
 	n.log.Info("serving", "listen", n.cfg.Listen, "admin_listen", n.cfg.AdminListen)
 	select {
 	case err := <-ended:
@@ -301,18 +316,23 @@ func (n *Node) runServers(ctx context.Context, fail <-chan error) error {
 // changed tells the handler that the store was written. It is called before the write is
 // acknowledged, so when it returns the new state serves.
 func (n *Node) changed(tenant, container string) {
-	if n.handler == nil { // the store's own first steps
-		return
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), refreshTime) // the write is done, whoever asked for it may go
-	defer cancel()
-	if err := n.handler.Refresh(ctx, tenant, container); err != nil {
-		n.log.Error("cannot refresh routes", "tenant", tenant, "container", container, "err", err)
+	if n.handler != nil { // the store's own first steps come before there is one
+		n.handler.Changed(tenant, container)
 	}
 }
 
-// refreshTime bounds the switch to a new version: the start of a successor and its load.
-const refreshTime = time.Minute
+// onDrain calls f when the node begins to stop; the function that it returns calls that off.
+func (n *Node) onDrain(f func()) func() {
+	done := make(chan struct{})
+	go func() { // ends with either
+		select {
+		case <-n.draining:
+			f()
+		case <-done:
+		}
+	}()
+	return func() { close(done) }
+}
 
 // adopt takes over the instances that an earlier node process left under this warden.
 func (n *Node) adopt(ctx context.Context) error {

@@ -18,8 +18,10 @@ func (n *Node) missing() []string {
 	if !n.pool.Ready() {
 		out = append(out, "the pool is not warm")
 	}
-	if n.draining.Load() {
+	select {
+	case <-n.draining:
 		out = append(out, "the node is stopping")
+	default:
 	}
 	return out
 }
