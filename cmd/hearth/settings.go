@@ -18,12 +18,19 @@ func settingFlags(c *cobra.Command) {
 		if o.Bool() {
 			c.Flags().Bool(o.Name, o.Default == "true", o.About)
 		} else {
-			c.Flags().String(o.Name, o.Default, "`"+o.Arg+"`: "+o.About)
+			c.Flags().Var(&shown{o.Default, o.Arg}, o.Name, o.About)
 		}
 	}
-	c.Flags().String("config", "", "`FILE`: YAML file with settings")
+	c.Flags().Var(&shown{"", "FILE"}, "config", "YAML file with settings")
 	c.Flags().Bool("json", false, "print JSON")
 }
+
+// shown is a flag that is only shown: help prints what kind of value it takes.
+type shown struct{ value, kind string }
+
+func (s *shown) String() string   { return s.value }
+func (s *shown) Set(string) error { return nil }
+func (s *shown) Type() string     { return s.kind }
 
 func completeSettings(cmd *cobra.Command, _ []string, word string) ([]string, cobra.ShellCompDirective) {
 	if !strings.HasPrefix(word, "-") {
