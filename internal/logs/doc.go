@@ -11,8 +11,8 @@
 // tells the instance, and Assign told once for all which container the instance belongs to. The
 // frame around a line (function, version, request, level) is a hint. It is followed only if it is
 // well formed and names a function which that container has now; then the entry goes to that
-// function's log. Every other line, and every line without a frame, goes to the function that the
-// instance served last (the last good frame, Serving or Record), without a request id. So a tenant can
+// function's log. Every other line, with a frame or without, goes to the function that the instance
+// served last (the last that a good frame or Serving named), without a request id. So a tenant can
 // at most confuse the logs of functions in one container, which share memory anyway. A line for
 // which no function is known is counted (Stats.Unattributed), and what an instance prints before
 // Assign is thrown away: it is the pool's.
@@ -33,6 +33,11 @@
 // for how a torn tail or a flipped bit is found. A full disk drops lines, counted, until there is
 // room; calls go on.
 //
-// Lock order: stream.disk before stream.mu; nothing else is held together. Record and the pipes take
-// only mutexes of a few lines' length of the one function or container that they are about.
+// Lock order: instance.mu, then container.mu, Logs.mu or stream.mu; stream.disk, then stream.mu.
+// Logs.mu and stream.mu are never held together. Only stream.disk is held over a system call that
+// may take its time, and Record and the pipes never take it.
+//
+// Logs is called by node (life), pool and handler (instances), proxy (Record) and api (reading); it
+// calls no other room. The tenant's code behind the pipes and the clients who hand in cursors are
+// hostile; the folder is the node's own, so its files may be torn or damaged but not forged.
 package logs

@@ -13,7 +13,8 @@ import (
 //
 //	\x1e function \x1f version \x1f request \x1f level \x1f n \n  n bytes  \n
 //
-// without the blanks. Everything that is not exactly so is plain lines.
+// without the blanks; function and version are empty for what was printed outside of a request.
+// Everything that is not exactly so is plain lines.
 const (
 	frameStart = 0x1e
 	frameSep   = 0x1f
@@ -26,7 +27,7 @@ const (
 // line is one entry that came out of a pipe. The slices live until the next call of the parser.
 type line struct {
 	framed                   bool
-	function, request, level []byte
+	function, request, level []byte // function may be empty
 	version                  int
 	text                     []byte
 }
@@ -144,9 +145,10 @@ func parseHeader(b []byte) (h header, n int, ok bool) {
 			return h, 0, false
 		}
 	}
-	version, okVersion := decimal(field[1], 9)
+	version, okFunction := decimal(field[1], 9)
+	okFunction = okFunction && hearth.ValidName(string(field[0])) || len(field[0]) == 0 && len(field[1]) == 0
 	size, okSize := decimal(field[4], 6)
-	if !hearth.ValidName(string(field[0])) || !okVersion || !okSize || size > hearth.LimitLogLine.Int() ||
+	if !okFunction || !okSize || size > hearth.LimitLogLine.Int() ||
 		!validWord(field[2]) || !validWord(field[3]) {
 		return h, 0, false
 	}

@@ -33,6 +33,10 @@ func TestLinesReachTheirFunction(t *testing.T) {
 	if got[1].Text != "crash" || got[1].Request != "" || got[1].Stream != StreamStderr || got[1].Version != 4 {
 		t.Errorf("plain: got %+v", got[1])
 	}
+	write(t, s.err, "\x1e\x1f\x1f\x1ferror\x1f12\nunhandled\nat\n") // outside of a request
+	if e := eventually(t, l, "second", 3)[2]; e.Text != "unhandled\nat" || e.Level != "error" || e.Request != "" || e.Version != 4 {
+		t.Errorf("outside of a request: got %+v", e)
+	}
 	if first := entries(t, l, "first"); len(first) != 1 || first[0].Text != "plain" || first[0].Version != 1 {
 		t.Errorf("first: got %+v", first)
 	}

@@ -314,12 +314,13 @@ func (i *instance) take(p *pipe, now time.Time, ln line) {
 	var request, level string
 	to := i.serving.Load()
 	if ln.framed {
+		level = string(ln.level)
 		if s := i.named(ln.function); s != nil {
 			if to == nil || to.s != s || to.version != ln.version {
 				to = &target{s, ln.version}
 				i.serving.Store(to)
 			}
-			request, level = string(ln.request), string(ln.level)
+			request = string(ln.request)
 		}
 	}
 	if to == nil {
@@ -341,6 +342,9 @@ func (i *instance) take(p *pipe, now time.Time, ln line) {
 
 // named returns the log that a frame's function name means.
 func (i *instance) named(function []byte) *stream {
+	if len(function) == 0 {
+		return nil
+	}
 	if i.frame.s == nil || i.frame.name != string(function) || i.frame.s.gone() {
 		name := string(function)
 		i.frame = frameTarget{name, i.function(name)}
