@@ -19,6 +19,8 @@ type container struct {
 	waiting atomic.Int32 // len(line), for the warm path
 
 	refreshing chan struct{} // a semaphore of one; holds across calls
+	asked      atomic.Int64  // refreshes asked for
+	refreshed  int64         // of them, how many the last refresh covers; guarded by refreshing
 
 	mu       sync.Mutex
 	removed  bool

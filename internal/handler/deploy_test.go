@@ -367,10 +367,16 @@ func TestAdoption(t *testing.T) {
 }
 
 // One tenant calls new functions as fast as it can; another's first calls find warm instances.
-func TestOneTenantCannotTakeThePool(t *testing.T) {
-	t.Parallel()
-	x := newWorld(t, options{size: 8})
-	x.w.OnStart = func(int64) error { time.Sleep(100 * time.Millisecond); return nil }
+func TestOneTenantCannotTakeThePool(t *testing.T) { // alone, since it measures
+	var slow atomic.Bool
+	w := pooltest.New(t)
+	w.OnStart = func(int64) error {
+		if slow.Load() {
+			time.Sleep(100 * time.Millisecond)
+		}
+		return nil
+	}
+	x := newWorld(t, options{size: 8, w: w})
 	const good = 10
 	for n := range good {
 		x.st.put("good", fmt.Sprint("c", n), "f", "code")
@@ -380,6 +386,7 @@ func TestOneTenantCannotTakeThePool(t *testing.T) {
 	}
 	x.until("all deployed", func() bool { left, _ := x.st.Building(t.Context()); return len(left) == 0 })
 	x.until("a full pool", func() bool { return x.p.Stats().Ready["node24"] == 8 })
+	slow.Store(true)
 	stop := make(chan struct{})
 	ctx, cancel := context.WithCancel(t.Context())
 	var wg sync.WaitGroup

@@ -6,6 +6,9 @@ import (
 	"hearth/internal/warden/wire"
 )
 
+// Pressure is how long the first in line waits before a container grows.
+const Pressure = pressure
+
 // Weigh is what the reap loop does with the warden's stats, at a time of the test's choice.
 func (h *Handler) Weigh(all []wire.Stats, now time.Time) { h.weigh(all, now) }
 

@@ -68,24 +68,26 @@ func TestOneFlightForAThousandFirstCalls(t *testing.T) {
 	x := newWorld(t, options{size: 4, config: handler.Config{Queue: 1000}})
 	x.deploy("t", "c", "f", "code")
 	var labels atomic.Int64
-	x.w.OnLabel = func(string, string) error { labels.Add(1); return nil }
+	all := make(chan struct{})
+	x.w.OnLabel = func(string, string) error { labels.Add(1); <-all; return nil }
 	var wg sync.WaitGroup
-	var failed atomic.Int64
 	for range 1000 {
 		wg.Go(func() {
 			g, err := x.place(t.Context(), "t", "c", "f")
 			if err != nil {
-				failed.Add(1)
-				t.Log(err)
+				t.Error(err)
 				return
 			}
 			g.Release(handler.OK)
 		})
 	}
-	wg.Wait()
-	if n := labels.Load(); n != 1 || failed.Load() != 0 {
-		t.Errorf("%d instances, %d failed; want 1, 0", n, failed.Load())
+	x.until("a thousand in line", func() bool { return x.h.Stats().Waiting == 1000 })
+	time.Sleep(3 * handler.Pressure) // long enough for a second start, if it could come
+	if n := labels.Load(); n != 1 {
+		t.Errorf("%d instances on their way, want 1", n)
 	}
+	close(all)
+	wg.Wait()
 }
 
 func TestLineIsBounded(t *testing.T) {
@@ -244,9 +246,9 @@ func TestCrashLoopBacksOff(t *testing.T) {
 	for n := range 20 {
 		x.st.put("good", fmt.Sprintf("c%d", n), "f", "code")
 	}
-	end := time.Now().Add(2 * time.Second)
+	began := time.Now()
 	worst := time.Duration(0)
-	for n := 0; time.Now().Before(end); n++ {
+	for n := 0; time.Since(began) < time.Second || refused.Load() < 10 && time.Since(began) < 15*time.Second; n++ {
 		name := fmt.Sprintf("c%d", n%20)
 		if r := x.h.Route("good", name, "f"); r == nil || r.Active == 0 {
 			time.Sleep(time.Millisecond)
@@ -263,8 +265,8 @@ func TestCrashLoopBacksOff(t *testing.T) {
 	if refused.Load() == 0 {
 		t.Error("nobody was told of the crash loop")
 	}
-	if n := x.w.Starts() - before; n > 60 {
-		t.Errorf("%d starts in two seconds of crashes", n)
+	if n := x.w.Starts() - before; n > 80 {
+		t.Errorf("%d starts for a crash loop and twenty containers", n)
 	}
 	t.Logf("%d told, %d starts, the good tenant's worst call %s", refused.Load(), x.w.Starts()-before, worst)
 }

@@ -75,15 +75,26 @@ func (h *Handler) Changed(tenant, container string) {
 	}
 }
 
+// refreshOne refreshes one container. Of many calls that wait for each other the first does the work
+// of all: a refresh that began after a call did has read what the caller wrote.
 func (h *Handler) refreshOne(ctx context.Context, k key) error {
 	for {
 		c := h.routes.make(k, &h.registry)
+		mine := c.asked.Add(1)
 		select {
 		case c.refreshing <- struct{}{}:
 		case <-ctx.Done():
 			return fmt.Errorf("refresh %s/%s: %w", k.tenant, k.container, context.Cause(ctx))
 		}
+		if c.refreshed >= mine {
+			<-c.refreshing
+			return nil
+		}
+		covers := c.asked.Load()
 		removed, err := h.refresh(ctx, c)
+		if err == nil && !removed {
+			c.refreshed = covers
+		}
 		<-c.refreshing
 		if !removed {
 			return err

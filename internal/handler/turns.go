@@ -15,14 +15,15 @@ import (
 const halfLife = 5 * time.Second
 
 // turns decides who may take an instance next. Tenants go round robin, each with at most half of the
-// places; and a tenant that took many lately leaves the pool's last instances (half its size) to
-// those who took few, so that somebody's first call finds one however many another tenant starts.
-// Few is fewer than the reserve, or than a quarter of what the busiest tenant took.
+// places; and a tenant that took many lately leaves the pool's last instances (a quarter of its size)
+// to those who took few, so that somebody's first call finds one however many another tenant starts.
+// Few is fewer than half the pool's size, or than a quarter of what the busiest tenant took.
 type turns struct {
 	pool    *pool.Pool
-	reserve int // instances on the default shelf that only light tenants take
-	places  int // cold starts at a time
-	each    int // of them, for one tenant
+	reserve int     // instances on the default shelf that only light tenants take
+	few     float64 // takes that leave a tenant light
+	places  int     // cold starts at a time
+	each    int     // of them, for one tenant
 
 	mu      sync.Mutex
 	running int
@@ -46,7 +47,7 @@ type ticket struct {
 
 func newTurns(p *pool.Pool) *turns {
 	n := p.Size()
-	return &turns{pool: p, reserve: n / 2, places: max(4, n), each: max(2, n/2), tenants: map[string]*turn{}}
+	return &turns{pool: p, reserve: (n + 2) / 4, few: float64(n) / 2, places: max(4, n), each: max(2, n/2), tenants: map[string]*turn{}}
 }
 
 // take waits for the tenant's turn. The caller calls done when it has its instance or none.
@@ -103,7 +104,7 @@ func (t *turns) leave(l *turn) {
 func (t *turns) pump() {
 	now := time.Now()
 	for t.running < t.places && len(t.ring) > 0 {
-		few := float64(t.reserve)
+		few := t.few
 		for _, l := range t.tenants {
 			few = max(few, l.decayed(now)/4)
 		}

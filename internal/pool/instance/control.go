@@ -164,11 +164,14 @@ func (i *Instance) ask(ctx context.Context, method, path string, body []byte) (i
 		req.Header.Set("Content-Type", "application/json")
 	}
 	req.Close = true
-	status, answer, err := exchange(ctx, conn, bufio.NewReader(io.LimitReader(conn, maxControl)), req)
+	res, answer, err := exchange(ctx, conn, bufio.NewReader(io.LimitReader(conn, maxControl)), req)
 	if errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) {
-		err = fmt.Errorf("the connection ended: %w", err)
+		return 0, nil, fmt.Errorf("the connection ended: %w", err)
 	}
-	return status, answer, err
+	if err != nil {
+		return 0, nil, err
+	}
+	return res.StatusCode, answer, nil
 }
 
 // clip bounds a tenant's text and makes it UTF-8.

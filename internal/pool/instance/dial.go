@@ -57,31 +57,31 @@ func connect(ctx context.Context, path string) (net.Conn, error) {
 }
 
 // exchange sends one request over conn and returns the answer, whose body is bounded.
-func exchange(ctx context.Context, conn net.Conn, r *bufio.Reader, req *http.Request) (int, []byte, error) {
+func exchange(ctx context.Context, conn net.Conn, r *bufio.Reader, req *http.Request) (*http.Response, []byte, error) {
 	stop := context.AfterFunc(ctx, func() { conn.SetDeadline(time.Unix(1, 0)) })
 	defer stop()
-	status, body, err := talk(conn, r, req)
+	res, body, err := talk(conn, r, req)
 	if err != nil && ctx.Err() != nil {
-		return 0, nil, context.Cause(ctx)
+		return nil, nil, context.Cause(ctx)
 	}
-	return status, body, err
+	return res, body, err
 }
 
-func talk(conn net.Conn, r *bufio.Reader, req *http.Request) (int, []byte, error) {
+func talk(conn net.Conn, r *bufio.Reader, req *http.Request) (*http.Response, []byte, error) {
 	if err := req.Write(conn); err != nil {
-		return 0, nil, err
+		return nil, nil, err
 	}
 	res, err := http.ReadResponse(r, req)
 	if err != nil {
-		return 0, nil, err
+		return nil, nil, err
 	}
 	defer res.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(res.Body, maxControl+1))
 	if err != nil {
-		return 0, nil, err
+		return nil, nil, err
 	}
 	if len(body) > maxControl {
-		return 0, nil, fmt.Errorf("an answer longer than %d bytes", maxControl)
+		return nil, nil, fmt.Errorf("an answer longer than %d bytes", maxControl)
 	}
-	return res.StatusCode, body, nil
+	return res, body, nil
 }
