@@ -46,13 +46,14 @@ type Node struct {
 	RunDir  string
 	Flags   []string
 
-	t      testing.TB
-	binary string
-	cmd    *exec.Cmd
-	exited chan struct{} // closed when the process of now has ended
-	err    error         // its end; valid after exited
-	log    *tail
-	http   *http.Client
+	t       testing.TB
+	program string
+	cmd     *exec.Cmd
+	exited  chan struct{} // closed when the process of now has ended
+	err     error         // its end; valid after exited
+	block   int           // of host uids and cgroups that the process of now claimed; -1 when unknown
+	log     *tail
+	http    *http.Client
 }
 
 // Start starts a hearth with the flags and waits until it is ready. It is stopped with the test, and
@@ -72,7 +73,7 @@ func New(t testing.TB, flags ...string) *Node {
 	if err != nil {
 		t.Fatal(err)
 	}
-	n := &Node{t: t, binary: Binary(t), DataDir: filepath.Join(dir, "data"), RunDir: filepath.Join(dir, "run"),
+	n := &Node{t: t, program: Binary(t), block: -1, DataDir: filepath.Join(dir, "data"), RunDir: filepath.Join(dir, "run"),
 		Flags: flags, log: &tail{}, http: NewHTTPClient()}
 	address := freeAddress(t)
 	n.URL = "http://" + address
@@ -85,6 +86,7 @@ func New(t testing.TB, flags ...string) *Node {
 			t.Logf("the end of the log of hearth:\n%s", n.log)
 		}
 		n.http.CloseIdleConnections()
+		lendImages(t, n.DataDir)
 		os.RemoveAll(dir)
 	})
 	return n
@@ -111,8 +113,9 @@ func freeAddress(t testing.TB) string {
 // Start starts the process. Use Start or WaitReady to wait for it.
 func (n *Node) Start() {
 	n.t.Helper()
-	n.cmd = exec.Command(n.binary, append([]string{"serve"}, n.Flags...)...)
+	n.cmd = exec.Command(n.program, append([]string{"serve"}, n.Flags...)...)
 	n.cmd.Stdout, n.cmd.Stderr = n.log, n.log
+	n.block = -1
 	n.exited = make(chan struct{})
 	if err := n.cmd.Start(); err != nil {
 		n.t.Fatal(err)
@@ -143,7 +146,7 @@ func (n *Node) WaitReady() {
 		case <-time.After(20 * time.Millisecond):
 		}
 	}
-	lendImages(n.t, n.DataDir)
+	n.block = claimedBlock(n.WardenPID())
 	token, err := os.ReadFile(filepath.Join(n.DataDir, "admin.token"))
 	if err != nil {
 		n.t.Fatal(err)
@@ -311,11 +314,14 @@ func WaitFor(t testing.TB, what string, patience time.Duration, ok func() bool) 
 	}
 }
 
-// checkNothingLeft fails the test if a process, a mount or a cgroup of this hearth is still there.
+// Program makes the node run another copy of hearth, which Start has not started yet.
+func (n *Node) Program(name string) { n.program = name }
+
+// checkNothingLeft fails the test if anything of this hearth is still there.
 func (n *Node) checkNothingLeft() {
 	var left []string
 	for deadline := time.Now().Add(5 * time.Second); ; time.Sleep(20 * time.Millisecond) {
-		left = n.leftovers()
+		left = n.Leftovers()
 		if len(left) == 0 {
 			return
 		}
@@ -326,23 +332,39 @@ func (n *Node) checkNothingLeft() {
 	}
 }
 
-func (n *Node) leftovers() []string {
+// Began is when a process was started, in the kernel's words; "" if there is no such process or it
+// has ended.
+func Began(pid int) string {
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return ""
+	}
+	_, rest, _ := strings.Cut(string(stat), ") ")
+	fields := strings.Fields(rest)
+	if len(fields) < 20 || fields[0] == "Z" {
+		return ""
+	}
+	return fields[19]
+}
+
+// orphanCgroups are those of hearths that have ended: their claim can be taken.
+func orphanCgroups() []string {
 	var left []string
-	procs, _ := filepath.Glob("/proc/[0-9]*/cmdline")
-	for _, p := range procs {
-		cmdline, err := os.ReadFile(p)
-		if err == nil && bytes.Contains(cmdline, []byte(n.DataDir)) {
-			left = append(left, "process "+strings.ReplaceAll(string(cmdline), "\x00", " "))
+	dirs, _ := filepath.Glob("/sys/fs/cgroup/*/hearth-[0-9]*")
+	more, _ := filepath.Glob("/sys/fs/cgroup/hearth-[0-9]*")
+	for _, dir := range append(dirs, more...) {
+		number := strings.TrimPrefix(filepath.Base(dir), "hearth-")
+		f, err := os.Open("/run/hearth-claims/block-" + number)
+		if err != nil {
+			left = append(left, dir)
+			continue
 		}
-	}
-	mounts, _ := os.ReadFile("/proc/self/mountinfo")
-	if bytes.Contains(mounts, []byte(n.DataDir)) {
-		left = append(left, "mount below "+n.DataDir)
-	}
-	for _, f := range []string{"hearth.pid", "node.pid"} {
-		if _, err := os.Stat(filepath.Join(n.RunDir, f)); err == nil {
-			left = append(left, f)
+		if unix.Flock(int(f.Fd()), unix.LOCK_SH|unix.LOCK_NB) == nil {
+			if _, err := os.Stat(dir); err == nil { // still: its owner may have been just ending
+				left = append(left, dir)
+			}
 		}
+		f.Close()
 	}
 	return left
 }
@@ -387,15 +409,16 @@ func lendImages(t testing.TB, dataDir string) {
 	if len(made) <= len(have) && sameFiles(have, made) {
 		return
 	}
-	if err := os.RemoveAll(to); err != nil {
-		t.Log(err)
-		return
-	}
 	if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
 		t.Log(err)
 		return
 	}
-	copyTree(t, filepath.Join(dataDir, "images"), to)
+	whole := fmt.Sprintf("%s-%d", to, os.Getpid()) // others may borrow meanwhile
+	copyTree(t, filepath.Join(dataDir, "images"), whole)
+	os.RemoveAll(to)
+	if err := os.Rename(whole, to); err != nil { // another test lent its own
+		os.RemoveAll(whole)
+	}
 }
 
 func sameFiles(a, b []string) bool {

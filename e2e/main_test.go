@@ -1,0 +1,42 @@
+// Package e2e_test holds the built hearth to its promises, from outside: real processes, real runc,
+// real HTTP. Most tests share one hearth; those that kill or stop one have their own.
+package e2e_test
+
+import (
+	"os"
+	"sync"
+	"testing"
+
+	"hearth/e2e/harness"
+)
+
+type M = harness.M
+
+// runDomain is where the shared hearth answers by host name, too.
+const runDomain = "fn.test"
+
+var common struct {
+	once sync.Once
+	node *harness.Node
+	stop func() bool
+}
+
+// shared is the hearth that tests share, started by the first. A test keeps to tenants of its own,
+// named after it.
+func shared(t testing.TB) *harness.Node {
+	t.Helper()
+	harness.Binary(t)
+	common.once.Do(func() { common.node, common.stop = harness.Shared("--run-domain", runDomain) })
+	if common.node == nil {
+		t.Fatal("the shared hearth did not start")
+	}
+	return common.node.For(t)
+}
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if common.stop != nil && !common.stop() {
+		code = 1
+	}
+	os.Exit(code)
+}
