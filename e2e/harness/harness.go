@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"sync"
@@ -74,7 +75,7 @@ func New(t testing.TB, flags ...string) *Node {
 		t.Fatal(err)
 	}
 	n := &Node{t: t, program: Binary(t), block: -1, DataDir: filepath.Join(dir, "data"), RunDir: filepath.Join(dir, "run"),
-		Flags: flags, log: &tail{}, http: NewHTTPClient()}
+		Flags: flags, log: &tail{}, http: NewHTTPClient(), cgroups: map[string]bool{}}
 	address := freeAddress(t)
 	n.URL = "http://" + address
 	n.Flags = append([]string{"--listen", address, "--data-dir", n.DataDir, "--run-dir", n.RunDir}, flags...)
@@ -347,24 +348,37 @@ func Began(pid int) string {
 	return fields[19]
 }
 
-// orphanCgroups are those of hearths that have ended: their claim can be taken.
-func orphanCgroups() []string {
-	var left []string
-	dirs, _ := filepath.Glob("/sys/fs/cgroup/*/hearth-[0-9]*")
-	more, _ := filepath.Glob("/sys/fs/cgroup/hearth-[0-9]*")
-	for _, dir := range append(dirs, more...) {
-		number := strings.TrimPrefix(filepath.Base(dir), "hearth-")
-		f, err := os.Open("/run/hearth-claims/block-" + number)
+// noteCgroup remembers the parent cgroup of this hearth's instances; after a crash it gets another.
+func (n *Node) noteCgroup() {
+	for _, pid := range n.InstancePIDs() {
+		text, err := os.ReadFile(fmt.Sprintf("/proc/%d/cgroup", pid))
 		if err != nil {
-			left = append(left, dir)
 			continue
 		}
-		if unix.Flock(int(f.Fd()), unix.LOCK_SH|unix.LOCK_NB) == nil {
-			if _, err := os.Stat(dir); err == nil { // still: its owner may have been just ending
+		if m := regexp.MustCompile(`/hearth-\d+`).FindString(string(text)); m != "" {
+			n.cgroups[m] = true
+			return
+		}
+	}
+}
+
+// orphanCgroups are those that this hearth had and nobody has claimed since.
+func (n *Node) orphanCgroups() []string {
+	var left []string
+	for name := range n.cgroups {
+		dirs, _ := filepath.Glob("/sys/fs/cgroup/*" + name)
+		more, _ := filepath.Glob("/sys/fs/cgroup" + name)
+		for _, dir := range append(dirs, more...) {
+			f, err := os.Open("/run/hearth-claims/block-" + strings.TrimPrefix(name, "/hearth-"))
+			if err != nil {
+				left = append(left, dir)
+				continue
+			}
+			if unix.Flock(int(f.Fd()), unix.LOCK_SH|unix.LOCK_NB) == nil {
 				left = append(left, dir)
 			}
+			f.Close()
 		}
-		f.Close()
 	}
 	return left
 }
