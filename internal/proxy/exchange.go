@@ -34,9 +34,11 @@ type exchange struct {
 	r     *http.Request
 	began time.Time
 	id    string
-	own   [4]string // values of our own fields, so that they need no slice each
+	own   [5]string // values of our own fields, so that they need no slice each
 
 	target target
+	origin origin
+	peer   [1]string // the origin's chain, when it has one link
 	route  *hearth.Route
 	body   []byte // a short body, read before an instance is taken
 
@@ -286,10 +288,8 @@ func (x *exchange) writeHeader() {
 	c.Field("Host", r.Host)
 	peer, ok := peerOf(r.RemoteAddr)
 	forwardHeader(c, r.Header, ok && x.p.trusted.has(peer))
-	var o origin
-	var one [1]string
-	x.p.trusted.originOf(r, &o, &one)
-	o.write(c)
+	x.p.trusted.originOf(r, &x.origin, &x.peer)
+	x.origin.write(c)
 	c.Field("Hearth-Function", t.function)
 	c.IntField("Hearth-Version", int64(x.route.Active))
 	c.Field("Hearth-Request-Id", x.id)

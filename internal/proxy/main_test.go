@@ -252,3 +252,14 @@ func raw(tb testing.TB, addr, request string, wait time.Duration) string {
 	io.Copy(&b, c)
 	return b.String()
 }
+
+// quiet is a house that keeps no list of what was released.
+type quiet struct{ *house }
+
+func (q quiet) Acquire(context.Context, *hearth.Route) (proxy.Grant, error) {
+	return quietGrant{grant{q.house}}, nil
+}
+
+type quietGrant struct{ grant }
+
+func (quietGrant) Release(proxy.Outcome) {}

@@ -103,7 +103,8 @@ func (x *exchange) answerHeader(res *upstream.Response) {
 	case res.Status == http.StatusNoContent:
 	case res.ContentLength >= 0:
 		// Not the instance's text: it may have leading zeros.
-		h["Content-Length"] = []string{strconv.FormatInt(res.ContentLength, 10)}
+		x.own[4] = strconv.FormatInt(res.ContentLength, 10)
+		h["Content-Length"] = x.own[4:5:5]
 	default:
 		x.announceTrailer(res)
 	}
