@@ -55,6 +55,8 @@ type Node struct {
 	block   int           // of host uids and cgroups that the process of now claimed; -1 when unknown
 	log     *tail
 	http    *http.Client
+
+	cgroups map[string]bool // parents of instances that this hearth had
 }
 
 // Start starts a hearth with the flags and waits until it is ready. It is stopped with the test, and
