@@ -54,20 +54,20 @@ func TestFloodIsCounted(t *testing.T) {
 	t.Parallel()
 	for name, flood := range map[string]func(w *lines) (lines, text int64){
 		"short lines": func(w *lines) (lines, text int64) {
-			for i := range 500_000 {
+			for i := range 500_000 / scale {
 				s := fmt.Sprintf("line %d\n", i)
 				w.print(s)
 				text += int64(len(s) - 1)
 			}
-			return 500_000, text
+			return 500_000 / scale, text
 		},
 		"frames": func(w *lines) (lines, text int64) {
-			for i := range 200_000 {
+			for i := range 200_000 / scale {
 				s := strconv.Itoa(i)
 				w.print(frame("f", 1, "r", "log", s))
 				text += int64(len(s))
 			}
-			return 200_000, text
+			return 200_000 / scale, text
 		},
 		"one endless line": func(w *lines) (lines, text int64) {
 			part := strings.Repeat("x", 4096)
@@ -214,7 +214,7 @@ func TestCallRecordsAreBoundedAndCounted(t *testing.T) {
 func TestLinesNeverCross(t *testing.T) {
 	t.Parallel()
 	l, _ := open(t, generous(t))
-	total := 1_000_000
+	total := 1_000_000 / scale
 	if testing.Short() {
 		total = 100_000
 	}
