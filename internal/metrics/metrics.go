@@ -59,7 +59,7 @@ func New(cfg Config) *Metrics {
 		Help: "Calls answered, by status class and how they found their instance."}, []string{"status", "start"})
 	// From 100 µs, below a warm call, by about a factor of two to the longest time limit.
 	duration := prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "hearth_call_duration_seconds",
-		Help: "Time from a call's header to the end of its answer, by how it found its instance.",
+		Help:    "Time from a call's header to the end of its answer, by how it found its instance.",
 		Buckets: []float64{.0001, .00025, .0005, .001, .002, .003, .005, .0075, .01, .015, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 300, 900}}, []string{"start"})
 	for _, s := range starts {
 		var byClass [6]prometheus.Counter
