@@ -21,7 +21,7 @@ Run it as root on a quiet machine, with default flags of hearth serve.`}
 	c.Flags().StringVar(&dataDir, "data-dir", "", "data `DIR` of the node (HEARTH_DATA_DIR; default "+config.DefaultDataDir+")")
 	c.Flags().IntVar(&o.Cold, "cold", o.Cold, "cold `CALLS` in each of the two rows")
 	c.Flags().DurationVar(&o.Round, "round", o.Round, "of the first cold row: a cold call, a warm one and a start of node")
-	c.Flags().DurationVar(&o.Pace, "pace", o.Pace, "between two cold calls while the pool refills")
+	c.Flags().DurationVar(&o.Pace, "pace", o.Pace, "between two cold calls while the pool refills, on average")
 	c.Flags().IntVar(&o.Rounds, "rounds", o.Rounds, "`ROUNDS` of the warm rows")
 	c.Flags().DurationVar(&o.Duration, "duration", o.Duration, "of one side in one round")
 	c.Flags().IntVar(&o.Connections, "connections", o.Connections, "`CONNECTIONS` of the throughput row")

@@ -32,7 +32,7 @@ type Options struct {
 	Node        string        // the Node.js binary of the image, so that both sides run the same
 	Nginx       string        // "": looked up in PATH
 	Cold        int           // cold calls in each of the two rows
-	Pace        time.Duration // between two cold calls while the pool refills
+	Pace        time.Duration // between two cold calls while the pool refills, on average
 	Round       time.Duration // of the first cold row: a cold call, a warm one and a start of node
 	Rounds      int           // of the warm rows
 	Duration    time.Duration // of one side in one round
@@ -44,7 +44,7 @@ type Options struct {
 
 // Defaults are what make bench runs with: some minutes on two processors.
 func Defaults() Options {
-	return Options{Cold: 200, Round: 300 * time.Millisecond, Pace: 100 * time.Millisecond, Rounds: 5, Duration: 2 * time.Second,
+	return Options{Cold: 200, Round: 300 * time.Millisecond, Pace: 200 * time.Millisecond, Rounds: 5, Duration: 2 * time.Second,
 		Connections: 32, Starts: 16, Idle: 500}
 }
 
