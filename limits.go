@@ -37,11 +37,9 @@ func (l Limit) Int() int { return int(l.Value) }
 func (l Limit) Duration() time.Duration { return time.Duration(l.Value) * time.Millisecond }
 
 const (
-	raiseFixed  = "it is fixed"
-	raiseOwner  = "the tenant can raise it in the container's limits"
-	raiseAdmin  = "the operator can raise it in the tenant's limits"
-	raisePut    = "the function's manifest sets it"
-	raiseConfig = "the operator can raise it with a flag of hearth serve"
+	raiseFixed = "it is fixed"
+	raiseOwner = "the tenant can raise it in the container's limits"
+	raiseAdmin = "the operator can raise it in the tenant's limits"
 )
 
 // The limits of requests and answers.
@@ -55,7 +53,7 @@ var (
 	LimitUpgradeIdle  = Limit{"upgrade_idle_ms", 300_000, "ms", "The time without a byte, either way, of an upgraded connection (a WebSocket)", raiseFixed}
 	LimitKeepAlive    = Limit{"keep_alive_ms", 120_000, "ms", "The time a connection may wait for its next request", raiseFixed}
 	LimitTimeout      = Limit{"timeout_ms", 900_000, "ms", "The time of a request", raiseFixed}
-	LimitQueue        = Limit{"queue", 256, "count", "The number of requests of one container that wait for an instance", raiseFixed}
+	LimitQueue        = Limit{"queue", 1024, "count", "The number of requests of one container that wait for an instance", raiseFixed}
 	LimitQueueTime    = Limit{"queue_ms", 10_000, "ms", "The time a request waits for an instance", raiseFixed}
 	LimitTrialTime    = Limit{"load_ms", 10_000, "ms", "The time a function may take to load", raiseFixed}
 )

@@ -59,6 +59,9 @@ func (h *Handler) Acquire(ctx context.Context, r *hearth.Route) (Grant, error) {
 	return h.queue(ctx, c, r.Function)
 }
 
+// MemoryBytes is what the instance used when it was last looked at, 0 before.
+func (g Grant) MemoryBytes() int64 { return g.s.memory.Load() }
+
 // Release counts the request out.
 func (g Grant) Release(o Outcome) {
 	h, s := g.h, g.s

@@ -93,7 +93,7 @@ func (h *Handler) adopt(ctx context.Context, l wire.Listed, ids map[string]*cont
 	}
 	attach := func() {
 		if h.cfg.AdoptLogs != nil {
-			h.cfg.AdoptLogs(box, r.Tenant, r.Container, r.ContainerID, c.functionIDs(r.ContainerID))
+			h.cfg.AdoptLogs(box, r, c.functionIDs(r.ContainerID))
 		}
 	}
 	if h.cfg.AdoptLogs == nil {

@@ -59,13 +59,13 @@ func (h *Handler) prepare(ctx context.Context, c *container, routes []*hearth.Ro
 		return nil, err
 	}
 	defer done()
-	inst, err := h.cfg.Pool.Take(ctx, r.Manifest.Runtime)
+	inst, err := h.cfg.Pool.Take(ctx, r.Manifest.Runtime, r.Limits.MemoryMiB)
 	reading.Wait()
 	if err != nil {
 		return nil, err
 	}
 	if read != nil {
-		h.cfg.Pool.Return(inst)
+		h.cfg.Pool.Return(inst, r.Limits.MemoryMiB)
 		return nil, read
 	}
 	began := time.Now()

@@ -51,8 +51,9 @@ type Config struct {
 	Pool   *pool.Pool
 	Warden Warden
 	Logs   Logs // nil: output belongs to nobody
-	// AdoptLogs attaches the output of an adopted instance. Nil: the pool's Attach is called.
-	AdoptLogs func(s *wire.Sandbox, tenant, container, containerID string, functionID func(function string) (string, bool))
+	// AdoptLogs attaches the output of an adopted instance, which had loaded r at least. Nil: the
+	// pool's Attach is called.
+	AdoptLogs func(s *wire.Sandbox, r *hearth.Route, functionID func(function string) (string, bool))
 	Log       *slog.Logger
 	Hooks     Hooks
 

@@ -31,6 +31,7 @@ type grant struct{ g handler.Grant }
 func (g grant) Conns() *upstream.Pool                 { return g.g.Instance.Conns() }
 func (g grant) Start() hearth.Start                   { return g.g.Start }
 func (g grant) Waited() (queue, assign time.Duration) { return g.g.Queue, g.g.Assign }
+func (g grant) Instance() (string, int64)             { return g.g.Instance.ID(), g.g.MemoryBytes() }
 func (g grant) Gone() <-chan struct{}                 { return g.g.Instance.Gone() }
 func (g grant) Route() *hearth.Route                  { return g.g.Route }
 
@@ -61,7 +62,7 @@ func (n *Node) record(route *hearth.Route, requestID string, c proxy.Call) {
 	n.logs.Record(route.FunctionID, route.Tenant, route.Container, route.Function, requestID, logs.Call{
 		Status: c.Status, Start: c.Start, Version: c.Version,
 		QueueMS: ms(c.Queue), AssignMS: ms(c.Assign), LoadMS: ms(c.Load), RunMS: ms(c.Run), TotalMS: ms(c.Total),
-		Error: c.Error, Component: string(c.Component), Reason: c.Reason,
+		Instance: c.Instance, MemoryBytes: c.MemoryBytes, Error: c.Error, Component: string(c.Component), Reason: c.Reason,
 	})
 }
 

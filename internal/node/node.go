@@ -121,8 +121,9 @@ func (n *Node) makeRooms() {
 	})
 	n.handler = handler.New(handler.Config{
 		Store: n.store, Pool: n.pool, Warden: n.client, Logs: n.logs, Log: n.log, Idle: n.cfg.Idle, Keep: true,
-		AdoptLogs: func(s *wire.Sandbox, tenant, container, containerID string, functionID func(string) (string, bool)) {
-			n.logs.Adopt(s.ID, s.Stdout, s.Stderr, s.Dropped, logs.Owner{Tenant: tenant, Container: container, ContainerID: containerID, FunctionID: functionID})
+		AdoptLogs: func(s *wire.Sandbox, r *hearth.Route, functionID func(string) (string, bool)) {
+			n.logs.Adopt(s.ID, s.Stdout, s.Stderr, s.Dropped, logs.Owner{Tenant: r.Tenant, Container: r.Container,
+				ContainerID: r.ContainerID, FunctionID: functionID, Function: r.Function, Version: r.Active})
 		},
 		Hooks: handler.Hooks{
 			Trial: func(s hearth.Status, _ time.Duration) { n.metrics.Deployed(s) },

@@ -65,7 +65,7 @@ type Pool struct {
 	news chan struct{} // size 1: see Changed
 
 	mu      sync.Mutex
-	shelves map[string]*shelf
+	shelves map[kind]*shelf
 	live    map[string]*instance.Instance // all that are not destroyed, by id; bounded by the warden
 	ending  []*instance.Instance          // to be destroyed; bounded by live
 	stopped bool
@@ -75,13 +75,13 @@ type Pool struct {
 func New(c Config) *Pool {
 	c.Parallel = max(1, c.Parallel)
 	p := &Pool{cfg: c, wake: make(chan struct{}, 1), news: make(chan struct{}, 1),
-		shelves: map[string]*shelf{}, live: map[string]*instance.Instance{}}
+		shelves: map[kind]*shelf{}, live: map[string]*instance.Instance{}}
 	for n, r := range c.Runtimes {
-		s := &shelf{runtime: r}
+		s := &shelf{runtime: r, limits: c.Limits}
 		if n == 0 {
 			s.size = c.Size
 		}
-		p.shelves[r] = s
+		p.shelves[kind{r, c.Limits.MemoryMiB}] = s
 	}
 	return p
 }
@@ -147,7 +147,7 @@ func (p *Pool) Ready() bool {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	s := p.shelves[p.cfg.Runtimes[0]]
+	s := p.shelves[kind{p.cfg.Runtimes[0], p.cfg.Limits.MemoryMiB}]
 	return s.full && (len(s.ready) > 0 || s.failures == 0)
 }
 
@@ -164,8 +164,9 @@ func (p *Pool) Stats() Stats {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	st := Stats{Size: p.cfg.Size, Ready: map[string]int{}, Waiting: map[string]int{}, Live: len(p.live)}
-	for r, s := range p.shelves {
-		st.Ready[r], st.Waiting[r] = len(s.ready), len(s.takers)
+	for k, s := range p.shelves {
+		st.Ready[k.runtime] += len(s.ready)
+		st.Waiting[k.runtime] += len(s.takers)
 	}
 	return st
 }
@@ -183,7 +184,7 @@ func (p *Pool) Default() string { return p.cfg.Runtimes[0] }
 func (p *Pool) Shelved() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return len(p.shelves[p.cfg.Runtimes[0]].ready)
+	return len(p.shelves[kind{p.cfg.Runtimes[0], p.cfg.Limits.MemoryMiB}].ready)
 }
 
 // Changed is sent to, at most once until it is read, when a shelf has grown.
@@ -196,7 +197,7 @@ func (p *Pool) Exited(e wire.Exit) *instance.Instance {
 	i := p.live[e.ID]
 	onShelf := false
 	if i != nil {
-		if s := p.shelves[i.Runtime()]; s != nil {
+		for _, s := range p.shelves {
 			if n := slices.Index(s.ready, i); n >= 0 {
 				s.ready = slices.Delete(s.ready, n, n+1)
 				onShelf = true
@@ -344,7 +345,7 @@ func (p *Pool) stop() {
 func (p *Pool) sized(runtime string) {
 	if h := p.cfg.Hooks.Sized; h != nil {
 		p.mu.Lock()
-		n := len(p.shelves[runtime].ready)
+		n := len(p.shelves[kind{runtime, p.cfg.Limits.MemoryMiB}].ready)
 		p.mu.Unlock()
 		h(runtime, n)
 	}

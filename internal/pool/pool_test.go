@@ -15,7 +15,9 @@ import (
 	"hearth/internal/warden/wire"
 )
 
-var limits = wire.Limits{MemoryMiB: 256, MilliCPUs: 1000, Pids: 128, TmpMiB: 64}
+const memory = 256
+
+var limits = wire.Limits{MemoryMiB: memory, MilliCPUs: 1000, Pids: 128, TmpMiB: 64}
 
 // run starts a pool, whose exits the test reads, and stops it at the end.
 func run(t *testing.T, w *pooltest.Warden, c pool.Config) *pool.Pool {
@@ -66,7 +68,7 @@ func TestPoolFillsExercisesAndRefills(t *testing.T) {
 	until(t, "a full pool", p.Ready)
 	var taken []*instance.Instance
 	for range 4 {
-		i, err := p.Take(t.Context(), "node24")
+		i, err := p.Take(t.Context(), "node24", memory)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -95,7 +97,7 @@ func TestOldestFirst(t *testing.T) {
 	until(t, "a full pool", p.Ready)
 	last := ""
 	for range 3 {
-		i, err := p.Take(t.Context(), "node24")
+		i, err := p.Take(t.Context(), "node24", memory)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -116,7 +118,7 @@ func TestOneThatDiesInThePoolIsReplaced(t *testing.T) {
 		i.Kill(false)
 	}
 	until(t, "two new ones", func() bool { return w.Starts() == 4 && p.Stats().Ready["node24"] == 2 })
-	i, err := p.Take(t.Context(), "node24")
+	i, err := p.Take(t.Context(), "node24", memory)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -148,7 +150,7 @@ func TestTakersShareStartsOnAnEmptyPool(t *testing.T) {
 	seen := map[string]bool{}
 	for range 30 {
 		wg.Go(func() {
-			i, err := p.Take(t.Context(), "node26")
+			i, err := p.Take(t.Context(), "node26", memory)
 			if err != nil {
 				t.Error(err)
 				return
@@ -186,7 +188,7 @@ func TestFailedStartsBackOffAndRecover(t *testing.T) {
 	p := run(t, w, pool.Config{Size: 2, Parallel: 2, Hooks: pool.Hooks{Failed: func(string, error) { failed.Add(1) }}})
 	ctx, cancel := context.WithTimeout(t.Context(), 600*time.Millisecond)
 	defer cancel()
-	if _, err := p.Take(ctx, "node24"); !errors.Is(err, context.DeadlineExceeded) {
+	if _, err := p.Take(ctx, "node24", memory); !errors.Is(err, context.DeadlineExceeded) {
 		t.Fatalf("Take: %v, want a deadline", err)
 	} else if got := err.Error(); !contains(got, "no room") {
 		t.Errorf("Take: %q does not say what the last start failed of", got)
@@ -220,8 +222,8 @@ func TestTakerWhoLeavesLosesNothing(t *testing.T) {
 		wg.Go(func() {
 			ctx, cancel := context.WithTimeout(t.Context(), time.Duration(n%7)*time.Millisecond)
 			defer cancel()
-			if i, err := p.Take(ctx, "node24"); err == nil {
-				p.Return(i)
+			if i, err := p.Take(ctx, "node24", memory); err == nil {
+				p.Return(i, memory)
 			}
 		})
 	}
@@ -238,7 +240,7 @@ func TestRunMayEndAtAnyMoment(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Duration(n)*100*time.Microsecond)
 		p.Run(ctx)
 		cancel()
-		if _, err := p.Take(t.Context(), "node24"); !errors.Is(err, pool.ErrStopped) {
+		if _, err := p.Take(t.Context(), "node24", memory); !errors.Is(err, pool.ErrStopped) {
 			t.Fatalf("Take after Run: %v, want ErrStopped", err)
 		}
 		if l := len(w.Live()); l != 0 {
@@ -255,7 +257,7 @@ func TestKeepLeavesAssignedInstancesAlone(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	var wg sync.WaitGroup
 	wg.Go(func() { p.Run(ctx) })
-	i, err := p.Take(t.Context(), "node24")
+	i, err := p.Take(t.Context(), "node24", memory)
 	if err == nil {
 		err = i.Assign("c")
 	}

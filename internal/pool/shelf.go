@@ -8,12 +8,20 @@ import (
 
 	"hearth"
 	"hearth/internal/pool/instance"
+	"hearth/internal/warden/wire"
 )
 
-// shelf is the instances of one runtime that wait, and the takers who wait for one; never both. The
+// kind is what an instance cannot change after its start.
+type kind struct {
+	runtime   string
+	memoryMiB int // V8's heap is sized by it
+}
+
+// shelf is the instances of one kind that wait, and the takers who wait for one; never both. The
 // pool's mutex guards it.
 type shelf struct {
 	runtime  string
+	limits   wire.Limits
 	size     int
 	ready    []*instance.Instance      // oldest first, at most size
 	takers   []chan *instance.Instance // first come first served, each of size 1; bounded by the callers
@@ -26,10 +34,11 @@ type shelf struct {
 }
 
 // Take returns the oldest instance of a runtime, or waits in line for the next one until ctx ends.
-// The instance is the caller's, to assign and to destroy.
-func (p *Pool) Take(ctx context.Context, runtime string) (*instance.Instance, error) {
+// The instance is the caller's, to assign and to destroy. Node.js sizes its heap when it starts, so
+// an instance of another memory than the pool's is started for its taker and never kept ready.
+func (p *Pool) Take(ctx context.Context, runtime string, memoryMiB int) (*instance.Instance, error) {
 	p.mu.Lock()
-	s := p.shelves[runtime]
+	s := p.shelf(runtime, memoryMiB)
 	if s == nil || p.stopped {
 		stopped := p.stopped
 		p.mu.Unlock()
@@ -38,7 +47,9 @@ func (p *Pool) Take(ctx context.Context, runtime string) (*instance.Instance, er
 		}
 		return nil, hearth.Errorf(hearth.CodeInvalid, "there is no runtime %q", runtime)
 	}
-	s.size = max(s.size, min(1, p.cfg.Size)) // who asked once asks again
+	if s.limits == p.cfg.Limits {
+		s.size = max(s.size, min(1, p.cfg.Size)) // who asked once asks again
+	}
 	if len(s.ready) > 0 {
 		i := s.ready[0]
 		s.ready = slices.Delete(s.ready, 0, 1)
@@ -62,10 +73,24 @@ func (p *Pool) Take(ctx context.Context, runtime string) (*instance.Instance, er
 	}
 }
 
-// Return gives back an instance that was taken and not assigned.
-func (p *Pool) Return(i *instance.Instance) {
+// shelf finds the shelf of a kind, nil for a runtime that is not there. Those of another memory are
+// made when they are asked for; there are at most as many as sizes that a container may have. Call it
+// with mu.
+func (p *Pool) shelf(runtime string, memoryMiB int) *shelf {
+	k := kind{runtime, memoryMiB}
+	s := p.shelves[k]
+	if s == nil && p.shelves[kind{runtime, p.cfg.Limits.MemoryMiB}] != nil {
+		s = &shelf{runtime: runtime, limits: p.cfg.Limits}
+		s.limits.MemoryMiB = memoryMiB
+		p.shelves[k] = s
+	}
+	return s
+}
+
+// Return gives back an instance that was taken with this memory and not assigned.
+func (p *Pool) Return(i *instance.Instance, memoryMiB int) {
 	p.mu.Lock()
-	s := p.shelves[i.Runtime()]
+	s := p.shelf(i.Runtime(), memoryMiB)
 	p.mu.Unlock()
 	if s == nil || i.State() != instance.Pooled {
 		p.Destroy(i)
@@ -171,7 +196,7 @@ func (p *Pool) start(ctx context.Context, s *shelf) {
 
 // startOne starts and exercises an instance. Exercise ends early when somebody waits for it.
 func (p *Pool) startOne(ctx context.Context, s *shelf) (*instance.Instance, error) {
-	box, err := p.cfg.Starter.Start(ctx, s.runtime, p.cfg.Limits)
+	box, err := p.cfg.Starter.Start(ctx, s.runtime, s.limits)
 	if err != nil {
 		return nil, err
 	}

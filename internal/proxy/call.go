@@ -14,6 +14,9 @@ type Call struct {
 	Start   hearth.Start
 	Version int
 
+	Instance    string
+	MemoryBytes int64 // of the instance, when it was last looked at
+
 	Queue, Assign time.Duration // measured here
 	Load, Run     time.Duration // said by the instance: a hint, bounded
 	Total         time.Duration

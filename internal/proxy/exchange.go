@@ -181,6 +181,7 @@ func (x *exchange) acquire() error {
 	}
 	x.call.Start = grant.Start()
 	x.call.Queue, x.call.Assign = grant.Waited()
+	x.call.Instance, x.call.MemoryBytes = grant.Instance()
 	if x.p.expose {
 		x.own[3] = string(x.call.Start)
 		x.w.Header()["Hearth-Start"] = x.own[3:4:4]

@@ -159,6 +159,7 @@ type grant struct{ h *house }
 func (g grant) Route() *hearth.Route                   { return &g.h.route }
 func (g grant) Conns() *upstream.Pool                  { return g.h.instance.Pool }
 func (g grant) Start() hearth.Start                    { return hearth.StartWarm }
+func (g grant) Instance() (string, int64)              { return "", 0 }
 func (g grant) Waited() (time.Duration, time.Duration) { return 0, 0 }
 func (g grant) Gone() <-chan struct{}                  { return g.h.instance.gone }
 func (g grant) Ended() string                          { return g.h.instance.end }

@@ -28,6 +28,7 @@ type Grant interface {
 	Conns() *upstream.Pool
 	Start() hearth.Start
 	Waited() (queue, assign time.Duration)
+	Instance() (id string, memoryBytes int64) // for the call's record
 
 	// Gone is closed when the instance has ended; Ended then says why: "died" or "oom".
 	Gone() <-chan struct{}
