@@ -15,7 +15,6 @@ var Files embed.FS
 // Args are the flags of Node.js itself, before the path of main.js. The size of the heap comes from
 // the instance's memory and is the host's to add.
 var Args = []string{
-	"--expose-gc",                           // taken away from functions; for one collection after the exercise
 	"--use-openssl-ca",                      // else a thread parses 150 certificates into 1.8 MB of every instance
 	"--disable-warning=ExperimentalWarning", // type stripping is a promise of ours
 }

@@ -88,12 +88,10 @@ function clean() {
   }
   process.argv = [process.execPath, '/fn'];
   process.execArgv = [];
-  globalThis.gc = undefined; // V8 does not let it be deleted
 }
 
 const at = process.argv.indexOf('--root');
 if (at > 0) setRoot(process.argv[at + 1]);
-exercise.install();
 clean();
 logs.install();
 errors.install();
