@@ -2,7 +2,6 @@
 // What the host asks of the shim itself, on its own socket: is the event loop alive, load this
 // version ahead of its first request, and what to exercise.
 
-const { execFile } = require('node:child_process');
 const b = require('./builtins.js');
 const errors = require('./errors.js');
 const exercise = require('./exercise.js');
@@ -83,6 +82,7 @@ function preload(res, name, version) {
 function explain(name, version, err, done) {
   const file = entry(name, version);
   if (err.reason !== 'syntax' || file === undefined || b.indexOf(err.stack, file) >= 0) return done(err.stack);
+  const { execFile } = require('node:child_process'); // only a deploy needs it
   return execFile(process.execPath, ['--check', file], { __proto__: null, timeout: CHECK_MS }, (failure, out, text) => {
     const end = b.indexOf(text, '\n    at ');
     done(failure === null || b.indexOf(text, file) < 0 ? err.stack : end < 0 ? text : b.slice(text, 0, end));

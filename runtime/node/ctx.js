@@ -22,9 +22,7 @@ function fill(target, f, x, body, raw) {
   target.config = f.config;
   target.meta = f.meta(x);
   target.requestId = x.id;
-  b.defineProperty(target, 'signal', {
-    __proto__: null, enumerable: true, configurable: true, get: () => x.signal,
-  });
+  target.signal = x.signal; // made here: an accessor that makes it later costs ten times as much
   return target;
 }
 
