@@ -30,6 +30,8 @@ const (
 	// Timeout: past its time limit. The instance is retired; at once destroyed if its event loop is
 	// stuck.
 	Timeout
+	// Leaving: answered, and the instance said that it ends now. It is retired.
+	Leaving
 	// Died: the connection ended, or could not be made, before an answer. The instance is asked
 	// whether it lives.
 	Died
@@ -72,6 +74,8 @@ func (g Grant) Release(o Outcome) {
 		}
 	case Timeout:
 		h.timedOut(s)
+	case Leaving:
+		h.retire(s, "an error of its code ends it")
 	case Died:
 		h.brokeOff(s)
 	}

@@ -48,6 +48,8 @@ func (g grant) Release(o proxy.Outcome) {
 		g.g.Release(handler.OK)
 	case proxy.Timeout:
 		g.g.Release(handler.Timeout)
+	case proxy.Leaving:
+		g.g.Release(handler.Leaving)
 	default:
 		g.g.Release(handler.Died)
 	}

@@ -33,7 +33,7 @@ const statusClientGone = 499
 // the words that the shim uses says nothing.
 func outcomeReason(s string) string {
 	switch s {
-	case "error", "load-error", "no-shape", "timeout":
+	case "error", "load-error", "no-shape", "timeout", "exit":
 		return s
 	}
 	return ""

@@ -45,12 +45,13 @@ type Outcome uint8
 const (
 	Done      Outcome = iota // nothing to say against the instance, whatever the status was
 	Timeout                  // the function took too long: retire, and destroy if its event loop is stuck
+	Leaving                  // the instance said that this was its last answer: retire
 	Died                     // the instance ended
 	BadAnswer                // the instance spoke nonsense, or closed the connection without an answer
 	Panicked                 // we failed in the middle: destroy, since its state is unknown
 )
 
-var outcomes = [...]string{"done", "timeout", "died", "bad answer", "panicked"}
+var outcomes = [...]string{"done", "timeout", "leaving", "died", "bad answer", "panicked"}
 
 // String returns the outcome in words.
 func (o Outcome) String() string { return outcomes[o] }

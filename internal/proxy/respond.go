@@ -36,6 +36,9 @@ func (x *exchange) respond(res *upstream.Response) error {
 	x.call.timing(res.Header.Get("Hearth-Timing"))
 	if reason := outcomeReason(res.Header.Get("Hearth-Outcome")); reason != "" {
 		x.call.Component, x.call.Reason = hearth.ComponentCode, reason
+		if reason == "exit" { // believed, since it can only hurt its own container
+			x.outcome = Leaving
+		}
 	}
 	if res.Status == http.StatusSwitchingProtocols {
 		return x.upgrade(res)

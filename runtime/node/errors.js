@@ -89,7 +89,7 @@ function fail(x, reason, err) {
     code: 'function_error',
     component: 'code',
     reason: reason === 'syntax' ? 'load' : reason,
-  }, OUTCOME[reason] ?? 'error');
+  }, x.leaving ? 'exit' : OUTCOME[reason] ?? 'error');
 }
 
 /** Ends the process, once x (if any) is answered. */
@@ -100,6 +100,7 @@ function crash(x, err) {
     return quit();
   }
   b.on(x.res, 'close', quit);
+  x.leaving = true; // the host sends nothing more here
   x.fail('throw', err);
   if (x.res.destroyed || x.res.writableFinished) return quit();
   b.setTimeout(quit, FLUSH_MS);

@@ -24,6 +24,7 @@ class Exchange {
     this.prefix = h['hearth-prefix'] ?? '';
     this.loadMS = -1; // time to load the function; -1: it was loaded already
     this.start = b.now();
+    this.leaving = false; // the process ends after this answer
     this.settled = false; // the answer is decided; what comes later is ignored
     this.expired = false; // nobody waits for the answer any more
     this.controller = null;
