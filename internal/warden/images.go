@@ -3,6 +3,7 @@ package warden
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"log/slog"
 	"os"
@@ -10,6 +11,8 @@ import (
 	"runtime"
 	"slices"
 	"sync"
+
+	"golang.org/x/sys/unix"
 
 	"hearth"
 	"hearth/internal/sandbox"
@@ -96,9 +99,33 @@ func (s *imageStore) put(ctx context.Context, runtimeName string, pack *os.File)
 	if err != nil {
 		return err
 	}
+	rootfs, err := show(img.Path)
+	if err != nil {
+		return err
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.found[runtimeName] = sandbox.Image{Runtime: runtimeName, Rootfs: path.Clean(img.Path)}
+	s.found[runtimeName] = sandbox.Image{Runtime: runtimeName, Rootfs: rootfs}
 	s.log.Info("image ready", "runtime", runtimeName, "hash", img.Hash[:16])
 	return nil
+}
+
+// show mounts an image, once, where instances get it from: a read-only overlay, since a bind mount
+// would show the path of the data directory in an instance's mountinfo. The overlay has the page
+// cache of what is below it, so all instances still share one copy of the binary.
+func show(img string) (string, error) {
+	shown := path.Join(viewRoots, path.Base(img))
+	err := os.Mkdir(shown, 0o755)
+	if errors.Is(err, os.ErrExist) {
+		return shown, nil
+	}
+	if err != nil {
+		return "", fmt.Errorf("show image: %w", err)
+	}
+	// Without an upper folder an overlay wants two lower ones.
+	options := "lowerdir=" + img + ":" + viewEmpty
+	if err := unix.Mount("hearth", shown, "overlay", unix.MS_RDONLY|unix.MS_NOSUID|unix.MS_NODEV, options); err != nil {
+		return "", errors.Join(fmt.Errorf("show image: mount overlay: %w", err), os.Remove(shown))
+	}
+	return shown, nil
 }

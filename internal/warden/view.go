@@ -16,7 +16,9 @@ const view = claims + "/view"
 
 const (
 	viewNode   = view + "/node"   // the node process's data, its working directory
-	viewImages = view + "/images" // root file systems
+	viewImages = view + "/images" // root file systems, as they are kept
+	viewRoots  = view + "/roots"  // root file systems, as instances get them
+	viewEmpty  = view + "/empty"
 )
 
 // makeView mounts the view over the folder of that name.
@@ -41,6 +43,11 @@ func makeView(dataDir string, uid, gid int) error {
 		}
 		if err := unix.Mount(real, shown, "", unix.MS_BIND, ""); err != nil {
 			return fmt.Errorf("show %s: %w", real, err)
+		}
+	}
+	for _, dir := range []string{viewRoots, viewEmpty} {
+		if err := os.Mkdir(dir, 0o711); err != nil {
+			return fmt.Errorf("make view: %w", err)
 		}
 	}
 	return nil
