@@ -50,6 +50,7 @@ machine could read.`,
 	c.Flags().StringArrayVar(&f.secrets, "secret", nil, "`NAME=@FILE` to read a secret from a file, @- for stdin; may be given again")
 	c.Flags().StringArrayVar(&f.secretEnvs, "secret-env", nil, "`NAME` of a secret and of the variable that holds it; may be given again")
 	c.Flags().DurationVar(&f.wait, "wait", 30*time.Second, "wait so long until it is ready, at most "+hearth.LimitWait.Text()+"; 0 does not wait")
+	c.Flags().Lookup("wait").NoOptDefVal = "30s"
 	c.RunE = func(cmd *cobra.Command, args []string) error {
 		src, err := source.Load(args[0])
 		if err != nil {

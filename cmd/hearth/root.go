@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/mattn/go-isatty"
 	"github.com/spf13/cobra"
@@ -53,7 +54,7 @@ const exitCodes = `Exit codes of all commands:
 
 func run(ctx context.Context, args []string, io *streams) int {
 	root := newRoot(io)
-	root.SetArgs(args)
+	root.SetArgs(joinWait(args))
 	root.SetIn(io.in)
 	root.SetOut(io.out)
 	root.SetErr(io.err)
@@ -62,6 +63,23 @@ func run(ctx context.Context, args []string, io *streams) int {
 		return exitOK
 	}
 	return report(io.err, err)
+}
+
+// joinWait writes "--wait 10s" as "--wait=10s", so that a --wait without a time, which is common, can
+// mean the default: pflag knows either a value that may be absent or one behind a space.
+func joinWait(args []string) []string {
+	out := make([]string, 0, len(args))
+	for i := 0; i < len(args); i++ {
+		if args[i] == "--wait" && i+1 < len(args) {
+			if _, err := time.ParseDuration(args[i+1]); err == nil {
+				out = append(out, "--wait="+args[i+1])
+				i++
+				continue
+			}
+		}
+		out = append(out, args[i])
+	}
+	return out
 }
 
 func newRoot(io *streams) *cobra.Command {
