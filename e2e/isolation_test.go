@@ -243,12 +243,12 @@ type storm struct {
 
 func (w *storm) one(rnd *rand.Rand, c *tenancy) {
 	f := fmt.Sprintf("%s-%s-%d", c.tenant, c.name, rnd.IntN(2)) // no other container has it
-	switch p := rnd.IntN(100); {
-	case p < 3:
+	switch p := rnd.IntN(1000); { // a call costs a thousandth of what the others do
+	case p < 20:
 		w.kill(rnd)
-	case p < 5:
+	case p < 28:
 		w.recreate(c)
-	case p < 9:
+	case p < 50:
 		w.deploy(c, f)
 	default:
 		c.mu.RLock()
