@@ -13,7 +13,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"strconv"
 	"strings"
 	"sync"
@@ -55,8 +54,6 @@ type Node struct {
 	block   int           // of host uids and cgroups that the process of now claimed; -1 when unknown
 	log     *tail
 	http    *http.Client
-
-	cgroups map[string]bool // parents of instances that this hearth had
 }
 
 // Start starts a hearth with the flags and waits until it is ready. It is stopped with the test, and
@@ -77,7 +74,7 @@ func New(t testing.TB, flags ...string) *Node {
 		t.Fatal(err)
 	}
 	n := &Node{t: t, program: Binary(t), block: -1, DataDir: filepath.Join(dir, "data"), RunDir: filepath.Join(dir, "run"),
-		Flags: flags, log: &tail{}, http: NewHTTPClient(), cgroups: map[string]bool{}}
+		Flags: flags, log: &tail{}, http: NewHTTPClient()}
 	address := freeAddress(t)
 	n.URL = "http://" + address
 	n.Flags = append([]string{"--listen", address, "--data-dir", n.DataDir, "--run-dir", n.RunDir}, flags...)
@@ -348,41 +345,6 @@ func Began(pid int) string {
 		return ""
 	}
 	return fields[19]
-}
-
-// noteCgroup remembers the parent cgroup of this hearth's instances; after a crash it gets another.
-func (n *Node) noteCgroup() {
-	for _, pid := range n.InstancePIDs() {
-		text, err := os.ReadFile(fmt.Sprintf("/proc/%d/cgroup", pid))
-		if err != nil {
-			continue
-		}
-		if m := regexp.MustCompile(`/hearth-\d+`).FindString(string(text)); m != "" {
-			n.cgroups[m] = true
-			return
-		}
-	}
-}
-
-// orphanCgroups are those that this hearth had and nobody has claimed since.
-func (n *Node) orphanCgroups() []string {
-	var left []string
-	for name := range n.cgroups {
-		dirs, _ := filepath.Glob("/sys/fs/cgroup/*" + name)
-		more, _ := filepath.Glob("/sys/fs/cgroup" + name)
-		for _, dir := range append(dirs, more...) {
-			f, err := os.Open("/run/hearth-claims/block-" + strings.TrimPrefix(name, "/hearth-"))
-			if err != nil {
-				left = append(left, dir)
-				continue
-			}
-			if unix.Flock(int(f.Fd()), unix.LOCK_SH|unix.LOCK_NB) == nil {
-				left = append(left, dir)
-			}
-			f.Close()
-		}
-	}
-	return left
 }
 
 // images is where the tests keep made images from run to run: making one downloads 50 MB.

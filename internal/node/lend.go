@@ -46,7 +46,7 @@ func (g grant) Release(o proxy.Outcome) {
 	switch o {
 	case proxy.Done:
 		g.g.Release(handler.OK)
-	case proxy.Timeout:
+	case proxy.Timeout, proxy.Panicked: // retired; after a panic its state is unknown
 		g.g.Release(handler.Timeout)
 	case proxy.Leaving:
 		g.g.Release(handler.Leaving)

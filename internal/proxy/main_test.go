@@ -123,7 +123,6 @@ type house struct {
 
 	mu       sync.Mutex
 	outcomes []proxy.Outcome
-	calls    []proxy.Call
 	recorded chan proxy.Call
 }
 
