@@ -243,7 +243,7 @@ type storm struct {
 
 func (w *storm) one(rnd *rand.Rand, c *tenancy) {
 	f := fmt.Sprintf("%s-%s-%d", c.tenant, c.name, rnd.IntN(2)) // no other container has it
-	switch p := rnd.IntN(1000); { // a call costs a thousandth of what the others do
+	switch p := rnd.IntN(1000); {                               // a call costs a thousandth of what the others do
 	case p < 20:
 		w.kill(rnd)
 	case p < 28:
@@ -264,7 +264,9 @@ func (w *storm) one(rnd *rand.Rand, c *tenancy) {
 }
 
 func (w *storm) kill(rnd *rand.Rand) {
+	b := time.Now()
 	live := w.n.Instances()
+	fmt.Println("instances", len(live), time.Since(b))
 	if len(live) == 0 {
 		return
 	}
@@ -295,6 +297,11 @@ func (w *storm) recreate(c *tenancy) {
 }
 
 func (w *storm) deploy(c *tenancy, f string) {
+	defer func(b time.Time) {
+		if d := time.Since(b); d > 300*time.Millisecond {
+			fmt.Println("SLOW deploy", f, d)
+		}
+	}(time.Now())
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	code := strings.NewReplacer("CODE_CANARY", c.canary(), "NUMBER", fmt.Sprint(w.done.Load())).Replace(witness)
@@ -313,7 +320,11 @@ func (w *storm) deploy(c *tenancy, f string) {
 
 // call calls a function and holds its testimony to what is known; the caller holds c.mu.
 func (w *storm) call(c *tenancy, f string) int {
+	b := time.Now()
 	a := w.n.Do(context.Background(), "GET", "/run/"+c.tenant+"/"+c.name+"/"+f, nil)
+	if d := time.Since(b); d > 100*time.Millisecond {
+		fmt.Println("SLOW call", f, d, a.Status, a.Header.Get("hearth-start"))
+	}
 	if a.Err != nil {
 		w.t.Errorf("call %s: %v", c.canary(), a.Err)
 		return 0
