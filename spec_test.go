@@ -12,7 +12,7 @@ import (
 	"testing"
 )
 
-// TestSpecification looks that every test which SPECIFICATION.md and README.md name exists.
+// TestSpecification looks that every test which the documents name exists.
 func TestSpecification(t *testing.T) {
 	t.Parallel()
 	have := map[string]bool{}
@@ -35,7 +35,11 @@ func TestSpecification(t *testing.T) {
 		t.Fatal(err)
 	}
 	names := regexp.MustCompile("`((?:Test|Fuzz|Benchmark)[A-Za-z0-9_]+)`")
-	for _, doc := range []string{"SPECIFICATION.md", "README.md", "ARCHITECTURE.md", "CONTRIBUTING.md"} {
+	docs, err := filepath.Glob("docs/*.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, doc := range append(docs, "SPECIFICATION.md", "README.md", "ARCHITECTURE.md", "CONTRIBUTING.md") {
 		text, err := os.ReadFile(doc)
 		if err != nil {
 			t.Fatal(err)
