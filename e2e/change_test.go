@@ -57,6 +57,7 @@ func TestSecretChanges(t *testing.T) {
 func TestVersionsAndRollback(t *testing.T) {
 	t.Parallel()
 	n := shared(t)
+	clean(n, "rollback")
 	for i := 1; i <= 3; i++ {
 		n.Deploy("rollback", "c", "f", strings.ReplaceAll(describe, "MARK", fmt.Sprint("v", i)))
 		if a := n.Call("rollback", "c", "f"); a.JSON()["mark"] != fmt.Sprint("v", i) || a.Header.Get("hearth-version") != fmt.Sprint(i) {
@@ -191,6 +192,7 @@ func TestRunDomain(t *testing.T) {
 func TestAnswersSayHowTheyStarted(t *testing.T) {
 	t.Parallel()
 	n := shared(t)
+	clean(n, "start")
 	n.Deploy("start", "c", "f", counter)
 	seen := map[string]bool{}
 	for i := range 4 {

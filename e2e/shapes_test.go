@@ -149,6 +149,7 @@ func TestResponseFromEveryModel(t *testing.T) {
 func TestNoShape(t *testing.T) {
 	t.Parallel()
 	n := shared(t)
+	clean(n, "noshape")
 	n.Container("noshape", "c", nil)
 	for i, code := range []string{`module.exports = {a: 1}`, `module.exports = 42`, `module.exports = null`, `module.exports = class A {}`,
 		`module.exports = function* () {}`, `module.exports = []`, `const unused = 1`, `exports.handler = async () => 1`} {
@@ -184,6 +185,7 @@ const showCtx = `module.exports = (ctx, cb) => cb(null, {
 func TestCtx(t *testing.T) {
 	t.Parallel()
 	n := shared(t)
+	clean(n, "ctx")
 	for _, runtime := range []string{"node24", "node26"} {
 		t.Run(runtime, func(t *testing.T) {
 			n := n.For(t)

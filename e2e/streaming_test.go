@@ -211,6 +211,7 @@ func TestExpectContinue(t *testing.T) {
 func TestClientGone(t *testing.T) {
 	t.Parallel()
 	n := shared(t)
+	clean(n, "gone")
 	const state = `let started = 0, gone = 0; const wait = signal => { started++; signal.addEventListener('abort', () => gone++) }
 		const count = () => ({started, gone})
 	`
