@@ -77,9 +77,13 @@ func (c *Conn) Write(packet []byte, files ...*os.File) error {
 }
 
 // Read returns the next packet, valid until the next Read, and the descriptors that came with it,
-// which are the caller's. The end of the socket is io.EOF.
+// which are the caller's. The end of the socket is io.EOF, also that of a peer that died before it
+// had read everything, which the kernel tells apart.
 func (c *Conn) Read() ([]byte, []*os.File, error) {
 	n, oobn, flags, _, err := c.c.ReadMsgUnix(c.buf, c.oob)
+	if errors.Is(err, unix.ECONNRESET) {
+		return nil, nil, io.EOF
+	}
 	if err != nil {
 		return nil, nil, fmt.Errorf("read message: %w", err)
 	}
