@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"hearth"
@@ -120,14 +121,16 @@ func (l patient) Accept() (net.Conn, error) {
 
 type patientConn struct {
 	net.Conn
-	until time.Time // the write deadline; used by the one goroutine that writes
+	until atomic.Int64 // the write deadline, Unix nanoseconds; HTTP/2 writes and closes in two goroutines
 }
 
 // Write moves the deadline at most once a second, since that costs more than looking at a clock.
 func (c *patientConn) Write(p []byte) (int, error) {
-	if now := time.Now(); c.until.Sub(now) < hearth.LimitBodyIdle.Duration()-time.Second {
-		c.until = now.Add(hearth.LimitBodyIdle.Duration())
-		if err := c.Conn.SetWriteDeadline(c.until); err != nil {
+	now := time.Now()
+	if time.Duration(c.until.Load()-now.UnixNano()) < hearth.LimitBodyIdle.Duration()-time.Second {
+		until := now.Add(hearth.LimitBodyIdle.Duration())
+		c.until.Store(until.UnixNano())
+		if err := c.Conn.SetWriteDeadline(until); err != nil {
 			return 0, err
 		}
 	}
@@ -136,12 +139,12 @@ func (c *patientConn) Write(p []byte) (int, error) {
 
 // SetDeadline and SetWriteDeadline forget what Write knew.
 func (c *patientConn) SetDeadline(t time.Time) error {
-	c.until = time.Time{}
+	c.until.Store(0)
 	return c.Conn.SetDeadline(t)
 }
 
 func (c *patientConn) SetWriteDeadline(t time.Time) error {
-	c.until = time.Time{}
+	c.until.Store(0)
 	return c.Conn.SetWriteDeadline(t)
 }
 
