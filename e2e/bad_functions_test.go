@@ -35,6 +35,12 @@ type attack struct {
 
 func status(s ...int) []int { return s }
 
+// serveInstead takes the shim's listener over and answers every new connection with bytes.
+func serveInstead(bytes string) string {
+	return `for (const h of process._getActiveHandles()) if (h._handle?.fd === 3 && h.listening) {
+		h.removeAllListeners('connection'); h.on('connection', s => s.on('data', () => s.write(` + bytes + `))) }; cb(null, 'first')`
+}
+
 // garbage is an attack that writes bytes past Node.js's HTTP to the socket of its request.
 func garbage(name, bytes string) attack {
 	return attack{name: "raw-" + name, raw: true, evil: "res.socket.write(" + bytes + ")",
@@ -74,12 +80,15 @@ var attacks = []attack{
 	{name: "close-descriptors", evil: `for (let fd = 0; fd < 5; fd++) require('fs').closeSync(fd); cb(null, 'closed')`, status: status(200), check: closed},
 	{name: "close-everything", evil: `for (let fd = 0; fd < 64; fd++) try { require('fs').closeSync(fd) } catch {}; cb(null, 'closed')`, status: status(200, 502, 504), check: closed},
 	{name: "unlisten", evil: `for (const h of process._getActiveHandles()) if (h.close) h.close(); cb(null, 'closed')`, status: status(200, 502, 504), check: closed},
-	{name: "replace-server", evil: `for (const h of process._getActiveHandles()) if (h.close && h.listening) h.close();
-		require('net').createServer(s => s.on('data', () => s.write('HTTP/1.1 200 OK\r\nHearth-Request-Id: stolen\r\nHearth-Version: 99\r\nContent-Length: 5\r\n\r\nmine!'))).listen({fd: 3}); cb(null, 'first')`,
+	{name: "replace-server", evil: serveInstead(`'HTTP/1.1 200 OK\r\nHearth-Request-Id: stolen\r\nHearth-Version: 99\r\nContent-Length: 5\r\n\r\nmine!'`),
 		status: status(200), check: replaced},
-	{name: "flood-answer", evil: `for (const h of process._getActiveHandles()) if (h.close && h.listening) h.close();
-		require('net').createServer(s => s.on('data', () => s.write('HTTP/1.1 200 OK\r\nContent-Length: 20971520\r\n\r\n' + 'x'.repeat(1e6)))).listen({fd: 3}); cb(null, 'first')`,
+	{name: "flood-answer", evil: serveInstead(`'HTTP/1.1 200 OK\r\nContent-Length: 20971520\r\n\r\n' + 'x'.repeat(1e6)`),
 		status: status(200), check: tooLarge},
+	{name: "flood-chunks", evil: serveInstead(`'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n' + '100000\r\n'.concat('x'.repeat(1 << 20), '\r\n').repeat(20) + '0\r\n\r\n'`),
+		status: status(200), check: cut},
+	{name: "lend-server", evil: `require('child_process').spawn(process.execPath, ['-e', "require('net').createServer(s => s.on('data', () => s.write('HTTP/1.1 200 OK\\r\\nContent-Length: 5\\r\\n\\r\\nmine!'))).listen({fd: 3})", 'TAG'],
+		{detached: true, stdio: ['ignore', 'ignore', 'ignore', 3]}).unref(); setTimeout(() => process.exit(0), 300)`, put: M{"timeout_ms": 5000}, status: status(502), component: "code", reason: "died", fresh: true},
+	{name: "exit-after-answer", evil: `cb(null, 'first'); setTimeout(() => process.exit(0), 20)`, status: status(200), fresh: true},
 	{name: "fork-bomb", evil: `const {spawn} = require('child_process'); const self = process.execPath;
 		const bomb = "const {spawn} = require('child_process'); const c = () => { for (let i = 0; i < 20; i++) try { spawn(process.execPath, process.execArgv.concat(['-e', process.argv[1], process.argv[1], '` + "TAG" + `']), {detached: true, stdio: 'ignore'}).on('error', () => {}) } catch {} }; c(); setInterval(c, 50)";
 		for (let i = 0; i < 200; i++) spawn(self, ['-e', bomb, bomb, 'TAG'], {detached: true, stdio: 'ignore'}).on('error', () => {});
@@ -126,6 +135,9 @@ func TestBadFunctions(t *testing.T) {
 	})
 	beside := s.stop()
 	t.Logf("another tenant's calls at 50 a second: quiet %s; beside the attacks %s", quiet, beside)
+	if m := slices.Max(beside.took); m > 2*time.Second {
+		t.Errorf("one of another tenant's calls took %s", m)
+	}
 	if len(quiet.failed)+len(beside.failed) > 0 {
 		t.Errorf("another tenant's calls failed: %s", append(quiet.failed, beside.failed...))
 	}
@@ -272,25 +284,43 @@ func closed(t *testing.T, n *harness.Node, tenant string, _ harness.Answer, _ ti
 
 // replaced: a server of the function's own in place of the shim is still only the tenant's speech.
 func replaced(t *testing.T, n *harness.Node, tenant string, _ harness.Answer, _ time.Duration) {
-	var wg sync.WaitGroup
-	for range 4 {
-		wg.Go(func() {
-			a := n.Do(t.Context(), "GET", "/run/"+tenant+"/c/f?ok=1", nil)
-			if a.Err != nil || a.Status == 200 && a.Header.Get("hearth-version") != "1" || a.Header.Get("hearth-request-id") == "stolen" {
-				t.Errorf("got %d %v %v %s", a.Status, a.Err, a.Header, a.Body)
-				return
-			}
-			wantProblem(t, a, "", "")
-		})
+	hijacked := burst(t, n, tenant, func(a harness.Answer) bool {
+		if a.Err != nil || a.Status != 200 || a.Header.Get("hearth-version") != "1" || a.Header.Get("hearth-request-id") == "stolen" {
+			t.Errorf("got %d %v %v %s", a.Status, a.Err, a.Header, a.Body)
+		}
+		return a.Text() == "mine!"
+	})
+	if hijacked == 0 {
+		t.Error("the server was not replaced, so nothing was tried")
 	}
-	wg.Wait()
 	mend(t, n, tenant)
 }
 
-// tooLarge: nor may it answer more than functions whose bodies are parsed may. Closing the listener
-// closes its descriptor, so the new server may not come up; the proxy's own tests hold the limit.
+// tooLarge: nor may it answer more than functions whose bodies are parsed may.
 func tooLarge(t *testing.T, n *harness.Node, tenant string, _ harness.Answer, _ time.Duration) {
-	seen := 0
+	refused := burst(t, n, tenant, func(a harness.Answer) bool {
+		wantProblem(t, a, "", "")
+		return a.Status == 502 && a.JSON()["component"] == "limit" && a.JSON()["reason"] == "answer_too_large"
+	})
+	if refused == 0 {
+		t.Error("no answer was refused as too large")
+	}
+	mend(t, n, tenant)
+}
+
+// cut: without a length it comes out too late for a problem.
+func cut(t *testing.T, n *harness.Node, tenant string, _ harness.Answer, _ time.Duration) {
+	broken := burst(t, n, tenant, func(a harness.Answer) bool { return a.Err != nil && len(a.Body) <= 10<<20 })
+	if broken == 0 {
+		t.Error("no answer was cut off at the limit")
+	}
+	mend(t, n, tenant)
+}
+
+// burst makes calls at once, so that new connections are needed, and counts those for which ok holds.
+func burst(t *testing.T, n *harness.Node, tenant string, ok func(harness.Answer) bool) int {
+	t.Helper()
+	count := 0
 	var mu sync.Mutex
 	var wg sync.WaitGroup
 	for range 4 {
@@ -298,15 +328,13 @@ func tooLarge(t *testing.T, n *harness.Node, tenant string, _ harness.Answer, _ 
 			a := n.Do(t.Context(), "GET", "/run/"+tenant+"/c/f?ok=1", nil)
 			mu.Lock()
 			defer mu.Unlock()
-			if a.Status == 502 && a.JSON()["reason"] == "answer_too_large" {
-				wantProblem(t, a, "limit", "answer_too_large")
-				seen++
+			if ok(a) {
+				count++
 			}
 		})
 	}
 	wg.Wait()
-	t.Logf("%d of 4 answers were refused as too large", seen)
-	mend(t, n, tenant)
+	return count
 }
 
 // mend deploys a version that means well: it gets an instance of its own.
