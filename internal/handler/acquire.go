@@ -75,7 +75,7 @@ func (g Grant) Release(o Outcome) {
 	case Timeout:
 		h.timedOut(s)
 	case Leaving:
-		h.retire(s, "an error of its code ends it")
+		h.leaves(s)
 	case Died:
 		h.brokeOff(s)
 	}

@@ -75,15 +75,27 @@ func (h *Handler) checkExit(s *serving) {
 	}
 }
 
-// crashed counts a crash of an instance that was to go on, and destroys it.
+// crashed counts a crash of an instance and destroys it.
 func (h *Handler) crashed(s *serving, why string) {
+	h.countCrash(s)
+	h.retire(s, why)
+	h.destroy(s)
+}
+
+// leaves retires an instance that an error of its code ends as soon as it has answered. That is a
+// crash like any other, only one that is known earlier.
+func (h *Handler) leaves(s *serving) {
+	h.countCrash(s)
+	h.retire(s, "an error of its code ends it")
+}
+
+// countCrash counts the end of an instance that was to go on, once.
+func (h *Handler) countCrash(s *serving) {
 	if s.inst.Open() && s.failed.CompareAndSwap(false, true) {
 		s.c.mu.Lock()
 		s.c.backoff.count(time.Now())
 		s.c.mu.Unlock()
 	}
-	h.retire(s, why)
-	h.destroy(s)
 }
 
 // timedOut retires an instance in which a request ran out of time; one whose event loop is stuck

@@ -139,7 +139,7 @@ func (i *Instance) Load(ctx context.Context, function string, version int) (hear
 		if f.Reason != "syntax" && f.Reason != "shape" {
 			f.Reason = "load"
 		}
-		f.Message, f.Stack = clip(f.Message, maxMessage), clip(f.Stack, maxStack)
+		f.Message, f.Stack = clip(f.Message, maxMessage), clip(ownFrames(f), maxStack)
 		return hearth.Loaded{}, &LoadError{f}
 	}
 	switch answer.Model {
@@ -172,6 +172,22 @@ func (i *Instance) ask(ctx context.Context, method, path string, body []byte) (i
 		return 0, nil, err
 	}
 	return res.StatusCode, answer, nil
+}
+
+// ownFrames is the stack without the frames of the shim and of Node.js itself, which help nobody to
+// mend a function. A wrong shape is thrown by the shim and has no other.
+func ownFrames(f hearth.Failure) string {
+	if f.Reason == "shape" {
+		return ""
+	}
+	var kept strings.Builder
+	for line := range strings.Lines(f.Stack) {
+		frame := strings.HasPrefix(line, "    at ")
+		if !frame || !strings.Contains(line, "/hearth/shim/") && !strings.Contains(line, "node:internal/") {
+			kept.WriteString(line)
+		}
+	}
+	return strings.TrimRight(kept.String(), "\n")
 }
 
 // clip bounds a tenant's text and makes it UTF-8.
