@@ -287,6 +287,25 @@ func TestBuildingVersionsAreResumed(t *testing.T) {
 	}
 }
 
+// A version that is made while the store is being asked is not in the answer, and its deploy must
+// not take that for settled.
+func TestDeployWhileTheStoreIsAsked(t *testing.T) {
+	t.Parallel()
+	x := newWorld(t, options{size: 2})
+	x.deploy("t", "c", "other", "code")
+	settled := make(chan hearth.Version, 1)
+	x.st.mu.Lock()
+	x.st.read = sync.OnceFunc(func() {
+		go func() { settled <- x.deploy("t", "c", "f", "code") }() // waited for below
+		x.until("the deploy to wait", func() bool { return x.h.Waiting() == 2 })
+	})
+	x.st.mu.Unlock()
+	x.h.Settled(t.Context(), "t", "c", "other", 1) // makes the handler ask
+	if v := <-settled; v.Status != hearth.StatusReady {
+		t.Errorf("the deploy was acknowledged as %s", v.Status)
+	}
+}
+
 func TestRefreshIsTriedAgainAfterTheStoreFailed(t *testing.T) {
 	t.Parallel()
 	x := newWorld(t, options{size: 2})

@@ -20,3 +20,10 @@ func (h *Handler) Forgive() {
 		c.mu.Unlock()
 	}
 }
+
+// Waiting is how many versions somebody waits for.
+func (h *Handler) Waiting() int {
+	h.builds.mu.Lock()
+	defer h.builds.mu.Unlock()
+	return len(h.builds.waiting)
+}

@@ -52,7 +52,15 @@ type builds struct {
 	retries map[versionKey]*retry
 	served  map[string]uint64 // when a tenant had its last trial, counted in trials
 	count   uint64
-	waiting map[versionKey][]chan struct{} // bounded by the requests that wait
+	turn    uint64                    // how often the store was asked
+	waiting map[versionKey][]deployer // bounded by the requests that wait
+}
+
+// deployer is somebody who waits for a version. What the store said before they came does not tell of
+// it: it may have been made since.
+type deployer struct {
+	settled chan struct{}
+	turn    uint64 // of builds, when they came
 }
 
 type retry struct {
@@ -63,7 +71,7 @@ type retry struct {
 func (b *builds) init() {
 	b.wake, b.done = make(chan struct{}, 1), make(chan struct{})
 	b.running, b.retries = map[functionKey]bool{}, map[versionKey]*retry{}
-	b.served, b.waiting = map[string]uint64{}, map[versionKey][]chan struct{}{}
+	b.served, b.waiting = map[string]uint64{}, map[versionKey][]deployer{}
 }
 
 // kick makes the loop look at the store.
@@ -81,7 +89,7 @@ func (h *Handler) Settled(ctx context.Context, tenant, container, function strin
 	b := &h.builds
 	settled := make(chan struct{})
 	b.mu.Lock()
-	b.waiting[k] = append(b.waiting[k], settled)
+	b.waiting[k] = append(b.waiting[k], deployer{settled, b.turn})
 	b.asked = true
 	b.mu.Unlock()
 	b.kick()
@@ -96,7 +104,7 @@ func (h *Handler) Settled(ctx context.Context, tenant, container, function strin
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if rest := slices.DeleteFunc(b.waiting[k], func(c chan struct{}) bool { return c == settled }); len(rest) > 0 {
+	if rest := slices.DeleteFunc(b.waiting[k], func(w deployer) bool { return w.settled == settled }); len(rest) > 0 {
 		b.waiting[k] = rest
 	} else {
 		delete(b.waiting, k)
@@ -139,6 +147,7 @@ func (b *builds) take() bool {
 // build starts trials while there are slots and versions, and says when to look again.
 func (h *Handler) build(ctx context.Context, trials *sync.WaitGroup, slots chan struct{}) time.Duration {
 	b := &h.builds
+	turn := b.ask()
 	list, err := h.cfg.Store.Building(ctx)
 	if err != nil {
 		if ctx.Err() == nil {
@@ -146,7 +155,7 @@ func (h *Handler) build(ctx context.Context, trials *sync.WaitGroup, slots chan 
 		}
 		return time.Second
 	}
-	b.release(list)
+	b.release(list, turn)
 	for len(slots) < cap(slots) {
 		v, later, ok := b.next(list, time.Now())
 		if !ok {
@@ -162,8 +171,17 @@ func (h *Handler) build(ctx context.Context, trials *sync.WaitGroup, slots chan 
 	return buildEvery
 }
 
-// release lets go who waits for a version that is not building any more, and forgets its retries.
-func (b *builds) release(list []hearth.Version) {
+// ask begins a turn: the store is asked next.
+func (b *builds) ask() uint64 {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.turn++
+	return b.turn
+}
+
+// release lets go who waited, when the turn began, for a version that is not building any more, and
+// forgets its retries.
+func (b *builds) release(list []hearth.Version, turn uint64) {
 	building := map[versionKey]bool{}
 	for _, v := range list {
 		building[keyOf(v)] = true
@@ -174,10 +192,17 @@ func (b *builds) release(list []hearth.Version) {
 		if building[k] || b.running[k.functionKey] {
 			continue
 		}
-		for _, c := range all {
-			close(c)
+		late := all[:0]
+		for _, w := range all {
+			if w.turn < turn {
+				close(w.settled)
+			} else {
+				late = append(late, w)
+			}
 		}
-		delete(b.waiting, k)
+		if b.waiting[k] = late; len(late) == 0 {
+			delete(b.waiting, k)
+		}
 	}
 	maps.DeleteFunc(b.retries, func(k versionKey, _ *retry) bool { return !building[k] })
 	if len(list) == 0 && len(b.running) == 0 {

@@ -178,6 +178,7 @@ type memory struct {
 	ids       int
 	functions map[[3]string]*fn
 	fail      func(what string) error
+	read      func() // called between Building's reading and its answer
 }
 
 type fn struct {
@@ -291,7 +292,13 @@ func (m *memory) SecretValues(ctx context.Context, tenant, container, function s
 
 func (m *memory) Building(ctx context.Context) ([]hearth.Version, error) {
 	m.mu.Lock()
-	defer m.mu.Unlock()
+	read := m.read
+	defer func() {
+		m.mu.Unlock()
+		if read != nil {
+			read()
+		}
+	}()
 	var all []hearth.Version
 	for _, f := range m.functions {
 		for _, v := range f.versions {
