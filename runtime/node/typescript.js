@@ -1,0 +1,73 @@
+'use strict';
+// TypeScript without its compiler. Node.js strips types with a WebAssembly program whose start costs
+// 80 ms and 8 MB, too much for every waiting instance and for a cold call. So the trial instance of
+// a deploy strips a version's files once, for the host to keep, and instances load what is left: the
+// same lines and columns, with blanks where the types were.
+
+const fs = require('node:fs');
+const nodeModule = require('node:module');
+const path = require('node:path');
+const vm = require('node:vm');
+const { fileURLToPath, pathToFileURL } = require('node:url');
+const b = require('./builtins.js');
+
+const TYPESCRIPT = /\.[cm]?ts$/;
+const DECLARATIONS = /\.d\.[cm]?ts$/;
+const PARAMETERS = ['exports', 'require', 'module', '__filename', '__dirname'];
+
+const { compileFunction } = vm;
+const { registerHooks } = nodeModule;
+const folders = []; // URLs of the versions whose files are stripped already
+
+/**
+ * The TypeScript files below dir, without their types, by their path in it. A file that cannot be
+ * stripped is left out: it fails when it is loaded, with Node.js's own message.
+ */
+function strip(dir) {
+  const files = {};
+  const entries = fs.readdirSync(dir, { recursive: true, withFileTypes: true });
+  for (const entry of entries) {
+    const file = path.join(entry.parentPath, entry.name);
+    const name = path.relative(dir, file);
+    if (!entry.isFile() || !TYPESCRIPT.test(name) || DECLARATIONS.test(name) || name.includes('node_modules/')) continue;
+    try {
+      files[name] = nodeModule.stripTypeScriptTypes(fs.readFileSync(file, 'utf8'));
+    } catch {
+      continue;
+    }
+  }
+  return files;
+}
+
+/** Has the files below dir loaded as they are. */
+function accept(dir) {
+  if (folders.length === 0) registerHooks({ __proto__: null, load });
+  b.push(folders, `${pathToFileURL(dir).href}/`);
+}
+
+function load(url, context, next) {
+  if (!b.test(TYPESCRIPT, url) || !stripped(url)) return next(url, context);
+  const source = b.readFileSync(fileURLToPath(url), 'utf8');
+  return { __proto__: null, format: format(context.format, source), source, shortCircuit: true };
+}
+
+function stripped(url) {
+  for (let i = 0; i < folders.length; i++) {
+    if (b.startsWith(url, folders[i])) return b.indexOf(url, '/node_modules/') < 0;
+  }
+  return false;
+}
+
+/** What kind of module a file is: its name and package.json say it, or else its syntax does. */
+function format(known, source) {
+  if (known === 'module-typescript') return 'module';
+  if (known === 'commonjs-typescript') return 'commonjs';
+  try {
+    compileFunction(source, PARAMETERS);
+    return 'commonjs';
+  } catch {
+    return 'module';
+  }
+}
+
+module.exports = { strip, accept };
