@@ -1,17 +1,13 @@
 'use strict';
-// What the host asks of the shim itself, on its own socket. JSON both ways.
-//   GET  /ping                         {"loaded": ["f/3"]}: the event loop is alive
-//   GET  /exercise                     [{"version", "method", "path", "body", "type"}] to be called
-//   POST /load {"function", "version"}  {"model", "parsed"}, or 422 {"reason", "message", "stack"}
-//   POST /strip {"function", "version"} {"files": {path: code}}: its TypeScript without types; a
-//                                      version with "stripped": true in its manifest is written so
+// What the host asks of the shim itself, on its own socket: is the event loop alive, load this
+// version ahead of its first request, and what to exercise.
 
 const b = require('./builtins.js');
 const errors = require('./errors.js');
 const exercise = require('./exercise.js');
 const logs = require('./logs.js');
 const { enter } = require('./context.js');
-const { load, list, entry, strip } = require('./load.js');
+const { load, list, entry } = require('./load.js');
 
 const MAX_BODY = 4096; // bytes of a request's body
 const CHECK_MS = 3000; // the most that Node.js may take to point at a syntax error
@@ -22,7 +18,6 @@ function handle(req, res) {
     case 'GET /ping': return reply(res, 200, { loaded: list() });
     case 'GET /exercise': return reply(res, 200, exercise.list());
     case 'POST /load': return body(req, res, (doc) => preload(res, `${doc.function}`, `${doc.version}`));
-    case 'POST /strip': return body(req, res, (doc) => stripped(res, `${doc.function}`, `${doc.version}`));
     default: return reply(res, 404, { message: 'no such call' });
   }
 }
@@ -46,15 +41,6 @@ function body(req, res, done) {
     }
     return done(doc);
   });
-}
-
-/** Says what a version's TypeScript files are without their types; see typescript.js. */
-function stripped(res, name, version) {
-  try {
-    reply(res, 200, { files: strip(name, version) });
-  } catch (err) {
-    reply(res, 422, { reason: 'load', message: logs.describe(err) });
-  }
 }
 
 /** Loads a version as a request would; what it prints meanwhile belongs to no request. */

@@ -28,6 +28,5 @@ var Env = []string{
 	"TZ=UTC",
 	"SSL_CERT_DIR=/etc/ssl/certs",
 	"SSL_CERT_FILE=/etc/ssl/certs/ca-certificates.crt",
-	"MALLOC_ARENA_MAX=1",            // an arena a thread is half a megabyte that nobody uses
-	"MALLOC_TRIM_THRESHOLD_=131072", // glibc raises it by itself, and keeps what the exercise freed
+	"MALLOC_ARENA_MAX=1", // an arena a thread is half a megabyte that nobody uses
 }

@@ -12,7 +12,6 @@ const NAME = '.exercise'; // the function's name in requests; the version names 
 // Twice each: the first call compiles, the second runs what a real request will run.
 const CALLS = [
   ['builtins', 'GET', '/'],
-  ['web', 'GET', '/'],
   ['callback', 'GET', '/?a=1'],
   ['callback', 'POST', '/', '{"a":1}'],
   ['context', 'POST', '/a?b=c', '{"a":1}'],
@@ -26,7 +25,6 @@ const CALLS = [
   ['fetch', 'GET', '/'],
   ['fetch', 'POST', '/', '{"a":1}'],
   ['module', 'GET', '/'],
-  ['typescript', 'GET', '/'],
   ['failure', 'GET', '/'],
 ];
 

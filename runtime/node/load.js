@@ -9,7 +9,6 @@ const b = require('./builtins.js');
 const exercise = require('./exercise.js');
 const { LoadError } = require('./errors.js');
 const { detect } = require('./models.js');
-const typescript = require('./typescript.js');
 
 const NAME = /^[a-z0-9.][a-z0-9-]{0,63}$/;
 
@@ -47,12 +46,6 @@ function folder(name) {
   return name === exercise.NAME ? `${__dirname}/exercise` : `${root}/${name}`;
 }
 
-/** The TypeScript files of a version without their types, by path. */
-function strip(name, version) {
-  check(name, version);
-  return typescript.strip(`${folder(name)}/${version}`);
-}
-
 /** The path of a version's first file, if there is such a version. */
 function entry(name, version) {
   try {
@@ -62,20 +55,16 @@ function entry(name, version) {
   }
 }
 
-function check(name, version) {
-  if (b.test(NAME, name) && b.test(NAME, version)) return;
-  throw new LoadError('load', new b.Error(`no function ${b.inspect(name)}, version ${b.inspect(version)}`));
-}
-
 function start(name, version) {
-  check(name, version);
   const dir = folder(name);
+  if (!b.test(NAME, name) || !b.test(NAME, version)) {
+    throw new LoadError('load', new b.Error(`no function ${b.inspect(name)}, version ${b.inspect(version)}`));
+  }
   let exported;
   let manifest;
   try {
     manifest = b.parse(b.readFileSync(`${dir}/${version}.json`, 'utf8'));
     const file = `${dir}/${version}/${manifest.entry}`;
-    if (manifest.stripped === true) typescript.accept(`${dir}/${version}`);
     try {
       exported = createRequire(file)(file);
     } catch (err) {
@@ -127,4 +116,4 @@ function list() {
   return names;
 }
 
-module.exports = { find, load, list, entry, strip, setRoot };
+module.exports = { find, load, list, entry, setRoot };

@@ -1,7 +1,6 @@
 package node_test
 
 import (
-	"encoding/json"
 	"fmt"
 	"strings"
 	"testing"
@@ -233,34 +232,4 @@ func TestResults(t *testing.T) {
 			t.Errorf("%s: %s", name, got)
 		}
 	}
-}
-
-func TestStrippedTypeScript(t *testing.T) {
-	files := []string{"index.ts", "import type { A } from './a.ts'; import { b } from './lib/b.ts'; import c from './c.cts'; import d from './d.mts';\n" +
-		"const a: A = { a: 1 }; export default { async fetch(r: Request): Promise<Response> { return Response.json([a, b, c, d, 2 as number]) } }",
-		"a.ts", "export interface A { a: number }", "lib/b.ts", "export const b: string = 'b'", "c.cts", "const e = require('./e.ts') as string; module.exports = e",
-		"d.mts", "export default await Promise.resolve<string>('d')", "e.ts", "module.exports = 'e' as string", "types.d.ts", "declare const x: number"}
-	const want = `[{"a":1},"b","e","d",2]`
-	runtimes(t, func(t *testing.T, s *shim) {
-		s.put("f", nil, files...)
-		s.get("f", "/").want(t, 200, want)
-		var got struct{ Files map[string]string }
-		if err := json.Unmarshal([]byte(s.control("POST", "/strip", `{"function":"f","version":1}`).body), &got); err != nil {
-			t.Fatal(err)
-		}
-		stripped := []string{}
-		for i := 0; i < len(files); i += 2 {
-			code, ok := got.Files[files[i]]
-			if ok != (files[i] != "types.d.ts") || ok && len(code) != len(files[i+1]) || strings.Contains(code, ": string") {
-				t.Errorf("%s: %v %q", files[i], ok, code)
-			}
-			stripped = append(stripped, files[i], code)
-		}
-		s.put("g", manifest{"stripped": true}, stripped...)
-		s.get("g", "/").want(t, 200, want)
-		s.put("not", nil, files...) // another version is not affected
-		s.get("not", "/").want(t, 200, want)
-		s.put("lied", manifest{"stripped": true}, files...)
-		s.get("lied", "/").wantProblem(t, 500, "function_error", "load")
-	})
 }
