@@ -1,7 +1,6 @@
 package node
 
 import (
-	"crypto/rand"
 	"net"
 	"net/http"
 
@@ -54,7 +53,7 @@ func (n *Node) metricsHandler(admin *auth.Admin) http.Handler {
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if err := admin.Check(r); err != nil {
-			problem.Write(w, rand.Text(), err)
+			problem.Write(w, "", err)
 			return
 		}
 		h.ServeHTTP(w, r)
