@@ -194,11 +194,20 @@ func (x *exchange) acquire() error {
 // forward sends the request and reads the header of the answer.
 func (x *exchange) forward() (*upstream.Response, error) {
 	conn := x.grant.Conns().Idle()
+	again := false
 	for {
 		if conn == nil {
 			var err error
 			if conn, err = x.dial(); err != nil {
-				return nil, err
+				if again || !x.dead() {
+					return nil, err
+				}
+				again = true
+				if err := x.acquireAnother(); err != nil {
+					return nil, err
+				}
+				conn = x.grant.Conns().Idle()
+				continue
 			}
 		}
 		x.use(conn)
@@ -209,6 +218,27 @@ func (x *exchange) forward() (*upstream.Response, error) {
 		x.letGo()
 		conn = nil // a new one, which is not reused: so this loop ends
 	}
+}
+
+// dead waits for the news that the instance which took no connection has ended.
+func (x *exchange) dead() bool {
+	news := time.NewTimer(deathNews)
+	defer news.Stop()
+	select {
+	case <-x.grant.Gone():
+		return true
+	case <-x.r.Context().Done():
+	case <-news.C:
+	}
+	return false
+}
+
+// acquireAnother takes an instance in the place of one that ended. Either nothing was sent to it yet,
+// or mayRetry has found that the request may be sent again.
+func (x *exchange) acquireAnother() error {
+	x.grant.Release(Died)
+	x.grant = nil
+	return x.acquire()
 }
 
 func (x *exchange) dial() (*upstream.Conn, error) {

@@ -88,6 +88,9 @@ func (x *exchange) diagnose(err error) error {
 		return &hearth.Error{Code: hearth.CodeBadAnswer, Component: hearth.ComponentCode, Reason: "bad_answer", Cause: err,
 			Message: "The function's instance answered with what is not HTTP."}
 	}
+	if x.grant == nil { // no instance was found in the place of one that ended
+		return err
+	}
 	return x.broken(err)
 }
 

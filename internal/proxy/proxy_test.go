@@ -13,11 +13,15 @@ import (
 	"net/http/httptrace"
 	"net/netip"
 	"net/textproto"
+	"slices"
 	"strings"
+	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
 	"hearth"
+	"hearth/internal/pool/upstream"
 	"hearth/internal/proxy"
 )
 
@@ -743,6 +747,55 @@ func TestRetriesAClosedConnectionOnce(t *testing.T) {
 				if res.StatusCode != want {
 					t.Errorf("request %d = %d, want %d", i, res.StatusCode, want)
 				}
+			}
+		})
+	}
+}
+
+// twice lends the first house's instance once, and then the second's.
+type twice struct {
+	*house
+	second *house
+	lent   atomic.Bool
+}
+
+func (h *twice) Acquire(ctx context.Context, r *hearth.Route) (proxy.Grant, error) {
+	if h.lent.CompareAndSwap(false, true) {
+		return h.house.Acquire(ctx, r)
+	}
+	return h.second.Acquire(ctx, r)
+}
+
+// A request that finds its instance dead before anything was sent goes to another one, whatever its
+// method; and only once, so that a container which dies again and again is told so.
+func TestDeadInstanceIsReplaced(t *testing.T) {
+	t.Parallel()
+	dead := func() *house {
+		i := &fakeInstance{gone: make(chan struct{}), end: "died",
+			Pool: upstream.NewPool(func(context.Context) (net.Conn, error) { return nil, syscall.ECONNREFUSED })}
+		close(i.gone)
+		return newHouse(i)
+	}
+	for name, c := range map[string]struct {
+		second *house
+		want   int
+	}{"then a living one": {newHouse(serve(t, always(ok("hello")))), 200}, "then another dead one": {dead(), 502}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			h := &twice{house: dead(), second: c.second}
+			addr := front(t, h.house, func(pc *proxy.Config, _ *proxy.ServerConfig) { pc.Handler = h })
+			res, err := client(t).Post("http://"+addr+"/run/t/c/f", "text/plain", strings.NewReader("body"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			res.Body.Close()
+			if res.StatusCode != c.want {
+				t.Errorf("status %d, want %d", res.StatusCode, c.want)
+			}
+			h.house.mu.Lock()
+			defer h.house.mu.Unlock()
+			if !slices.Equal(h.house.outcomes, []proxy.Outcome{proxy.Died}) {
+				t.Errorf("the dead instance was given back as %v, want died, once", h.house.outcomes)
 			}
 		})
 	}

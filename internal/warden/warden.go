@@ -165,14 +165,15 @@ func (w *warden) begin(ctx context.Context) (end *os.File, started func(int), en
 	return end, started, ended, nil
 }
 
-// watch removes an instance that ended by itself, and says so.
+// watch says that an instance ended by itself, and removes it. The news first: until it comes the node
+// process sends requests there.
 func (w *warden) watch(i *instance) {
 	<-i.Done()
-	if err := w.instances.destroy(context.Background(), i.ID); err != nil { // only bounded steps: every process of it has ended
-		w.log.Error("cannot remove instance that ended", "instance", i.ID, "err", err)
-	}
 	if s := w.current.Load(); s != nil {
 		s.exited(i)
+	}
+	if err := w.instances.destroy(context.Background(), i.ID); err != nil { // only bounded steps: every process of it has ended
+		w.log.Error("cannot remove instance that ended", "instance", i.ID, "err", err)
 	}
 }
 
