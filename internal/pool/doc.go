@@ -8,6 +8,10 @@
 // loop starts; what is started while somebody waits is handed over without being exercised, since
 // then the wait would be longer than what exercise saves.
 //
+// Exercise has two parts. The first makes an instance fit for its shelf. The second loads what only
+// some functions need and makes the heap small; it takes as long as a refill, so it is done on the
+// shelf, one instance at a time, once nobody has asked for one for a while.
+//
 // Instances leave a shelf oldest first, with one compare-and-set (instance.Assign, by the taker).
 // One that dies on the shelf is removed and replaced. The pool also ends instances, taken or not:
 // Destroy hands them to the loop, and Run returns when the last one is gone.

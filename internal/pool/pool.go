@@ -46,7 +46,10 @@ type Config struct {
 	Runtimes []string    // the first is the default
 	Parallel int         // starts at a time, at least 1
 	Limits   wire.Limits // of an instance until it is assigned
-	Starter  Starter
+	// Calm is how long nobody must have asked for an instance before those that wait are exercised
+	// more, which takes as long as a refill; default 1 s.
+	Calm    time.Duration
+	Starter Starter
 	// Attach takes over the output of an instance, whose pipes must be read. Nil closes them.
 	Attach func(id string, stdout, stderr *os.File)
 	Log    *slog.Logger
@@ -68,13 +71,20 @@ type Pool struct {
 	shelves map[kind]*shelf
 	live    map[string]*instance.Instance // all that are not destroyed, by id; bounded by the warden
 	ending  []*instance.Instance          // to be destroyed; bounded by live
+	busy    time.Time                     // when somebody last asked for an instance
 	stopped bool
+
+	exercised    *instance.Instance // is being exercised on its shelf; nil: none is
+	stopExercise context.CancelFunc // of it
 }
 
 // New makes a pool. Call Run.
 func New(c Config) *Pool {
 	c.Parallel = max(1, c.Parallel)
-	p := &Pool{cfg: c, wake: make(chan struct{}, 1), news: make(chan struct{}, 1),
+	if c.Calm == 0 {
+		c.Calm = time.Second
+	}
+	p := &Pool{cfg: c, wake: make(chan struct{}, 1), news: make(chan struct{}, 1), busy: time.Now(),
 		shelves: map[kind]*shelf{}, live: map[string]*instance.Instance{}}
 	for n, r := range c.Runtimes {
 		s := &shelf{runtime: r, limits: c.Limits}
@@ -91,9 +101,10 @@ func New(c Config) *Pool {
 func (p *Pool) Run(ctx context.Context) error {
 	var starts, ends sync.WaitGroup
 	defer p.stop()
-	starting, destroying := 0, 0
+	starting, destroying, exercising := 0, 0, false
 	started := make(chan *shelf)      // a start ended; the loop reads it
 	destroyed := make(chan struct{})  // an end ended; the loop reads it
+	exercised := make(chan struct{})  // an exercise ended; the loop reads it
 	timer := time.NewTimer(time.Hour) // the next try after a failure
 	defer timer.Stop()
 	done := ctx.Done()
@@ -107,6 +118,15 @@ func (p *Pool) Run(ctx context.Context) error {
 			starting++
 			starts.Go(func() { p.start(ctx, s); started <- s })
 		}
+		if ctx.Err() == nil && starting == 0 && !exercising {
+			do, later := p.nextExercise(ctx)
+			if do != nil {
+				exercising = true
+				starts.Go(func() { do(); exercised <- struct{}{} })
+			} else if wait == 0 || later > 0 && later < wait {
+				wait = later
+			}
+		}
 		for destroying < destroyParallel {
 			i := p.nextEnding()
 			if i == nil {
@@ -116,7 +136,7 @@ func (p *Pool) Run(ctx context.Context) error {
 			// An instance must end although the node stops: its own deadline bounds it.
 			ends.Go(func() { p.end(context.WithoutCancel(ctx), i); destroyed <- struct{}{} })
 		}
-		if done == nil && starting == 0 && destroying == 0 { // and so the shelves are empty
+		if done == nil && starting == 0 && destroying == 0 && !exercising { // and so the shelves are empty
 			break
 		}
 		if wait > 0 {
@@ -132,6 +152,8 @@ func (p *Pool) Run(ctx context.Context) error {
 			starting--
 		case <-destroyed:
 			destroying--
+		case <-exercised:
+			exercising = false
 		}
 	}
 	starts.Wait()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -88,6 +89,49 @@ func TestPoolFillsExercisesAndRefills(t *testing.T) {
 		p.Destroy(i) // twice is once
 	}
 	until(t, "only the pool's own", func() bool { return len(w.Live()) == 4 && p.Stats().Live == 4 })
+}
+
+func TestInstancesAreExercisedMoreWhenThePoolIsCalm(t *testing.T) {
+	t.Parallel()
+	w := pooltest.New(t)
+	w.More = `[{"version":"web","method":"GET","path":"/"},{"version":"web","method":"POST","path":"/x","body":"{}"}]`
+	p := run(t, w, pool.Config{Size: 3, Parallel: 2, Calm: 50 * time.Millisecond})
+	until(t, "a full pool", p.Ready)
+	until(t, "every instance exercised", func() bool {
+		for _, i := range w.Live() {
+			if i.Exercised.Load() != 2 {
+				return false
+			}
+		}
+		return p.Stats().Ready["node24"] == 3
+	})
+}
+
+func TestWhoTakesAnInstanceThatIsExercisedDoesNotWait(t *testing.T) {
+	t.Parallel()
+	w := pooltest.New(t)
+	hold := make(chan struct{})
+	defer close(hold)
+	w.Holding = hold
+	w.More = `[{"version":"web","method":"GET","path":"/"}]`
+	p := run(t, w, pool.Config{Size: 2, Parallel: 2, Calm: time.Millisecond})
+	until(t, "a full pool", p.Ready)
+	until(t, "an exercise", func() bool {
+		return slices.ContainsFunc(w.Live(), func(i *pooltest.Instance) bool { return i.Exercised.Load() == 1 })
+	})
+	first, err := p.Take(t.Context(), "node24", memory)
+	if err != nil || w.Get(first.ID()).Exercised.Load() != 0 {
+		t.Fatalf("took the one that is being exercised though there is another: %v", err)
+	}
+	second, err := p.Take(t.Context(), "node24", memory)
+	if err != nil || w.Get(second.ID()).Exercised.Load() != 1 {
+		t.Fatalf("did not take the one that is being exercised when it is the last: %v", err)
+	}
+	if err := errors.Join(first.Assign("a"), second.Assign("b")); err != nil {
+		t.Fatal(err)
+	}
+	p.Destroy(first)
+	p.Destroy(second)
 }
 
 func TestOldestFirst(t *testing.T) {

@@ -50,9 +50,9 @@ func (p *Pool) Take(ctx context.Context, runtime string, memoryMiB int) (*instan
 	if s.limits == p.cfg.Limits {
 		s.size = max(s.size, min(1, p.cfg.Size)) // who asked once asks again
 	}
+	p.busy = time.Now()
 	if len(s.ready) > 0 {
-		i := s.ready[0]
-		s.ready = slices.Delete(s.ready, 0, 1)
+		i := p.pick(s)
 		p.mu.Unlock()
 		signal(p.wake)
 		p.sized(runtime)
@@ -71,6 +71,21 @@ func (p *Pool) Take(ctx context.Context, runtime string, memoryMiB int) (*instan
 	case <-ctx.Done():
 		return nil, p.leave(ctx, s, mine)
 	}
+}
+
+// pick takes the oldest instance off a shelf that is not empty; one that is being exercised only if
+// there is no other. Call it with mu.
+func (p *Pool) pick(s *shelf) *instance.Instance {
+	n := 0
+	if s.ready[0] == p.exercised && len(s.ready) > 1 {
+		n = 1
+	}
+	i := s.ready[n]
+	if i == p.exercised {
+		p.stopExercise()
+	}
+	s.ready = slices.Delete(s.ready, n, n+1)
+	return i
 }
 
 // shelf finds the shelf of a kind, nil for a runtime that is not there. Those of another memory are

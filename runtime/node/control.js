@@ -16,7 +16,8 @@ const CHECK_MS = 3000; // the most that Node.js may take to point at a syntax er
 function handle(req, res) {
   switch (`${req.method} ${req.url}`) {
     case 'GET /ping': return reply(res, 200, { loaded: list() });
-    case 'GET /exercise': return reply(res, 200, exercise.list());
+    case 'GET /exercise': return reply(res, 200, exercise.list(false));
+    case 'GET /exercise/second': return reply(res, 200, exercise.list(true));
     case 'POST /load': return body(req, res, (doc) => preload(res, `${doc.function}`, `${doc.version}`));
     default: return reply(res, 404, { message: 'no such call' });
   }

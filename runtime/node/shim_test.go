@@ -296,11 +296,18 @@ func (s *shim) control(method, path, body string) answer {
 	return answer{res, string(b)}
 }
 
-// exercise does what the host does before the instance enters the pool.
+// exercise does what the host does while the instance is in the pool.
 func (s *shim) exercise() {
 	s.t.Helper()
+	for _, part := range []string{"/exercise", "/exercise/second"} {
+		s.exercisePart(part)
+	}
+}
+
+func (s *shim) exercisePart(part string) {
+	s.t.Helper()
 	var calls []struct{ Version, Method, Path, Body, Type string }
-	if err := json.Unmarshal([]byte(s.control("GET", "/exercise", "").body), &calls); err != nil {
+	if err := json.Unmarshal([]byte(s.control("GET", part, "").body), &calls); err != nil {
 		s.t.Fatal(err)
 	}
 	for _, c := range calls {

@@ -19,6 +19,7 @@ import (
 //
 //	GET  /ping      → 200            the event loop turns
 //	GET  /exercise  → 200 [request]  what to send before the instance enters the pool
+//	GET  /exercise/second → 200 [request]  and what when the pool is calm
 //	POST /load      → 200 loaded | 422 failure
 //
 // Silence is the caller's to bound, by its context. Each call has a connection of its own: control
@@ -61,9 +62,21 @@ type exercise struct {
 }
 
 // Exercise runs the shim's own path until it is compiled: the requests that the shim lists, one
-// after another, over the socket that requests will use. The instance is not yet anybody's.
-func (i *Instance) Exercise(ctx context.Context) error {
-	status, body, err := i.ask(ctx, http.MethodGet, "/exercise", nil)
+// after another, over a connection that requests will use. The instance is not yet anybody's.
+func (i *Instance) Exercise(ctx context.Context) error { return i.exercise(ctx, "/exercise") }
+
+// ExerciseMore loads what is not needed by all functions, and makes the heap small. It takes as long
+// as Exercise, so it waits until nobody needs the processor. The instance is not yet anybody's.
+func (i *Instance) ExerciseMore(ctx context.Context) error {
+	i.more.Store(true)
+	return i.exercise(ctx, "/exercise/second")
+}
+
+// ExercisedMore reports whether ExerciseMore was called.
+func (i *Instance) ExercisedMore() bool { return i.more.Load() }
+
+func (i *Instance) exercise(ctx context.Context, path string) error {
+	status, body, err := i.ask(ctx, http.MethodGet, path, nil)
 	var list []exercise
 	if err == nil && status != http.StatusOK {
 		err = fmt.Errorf("status %d", status)
@@ -83,13 +96,19 @@ func (i *Instance) Exercise(ctx context.Context) error {
 	return nil
 }
 
-func (i *Instance) send(ctx context.Context, list []exercise) error {
+// send makes the requests on one connection, which then waits for the first request of all: its
+// socket, its parser and the path to both are there and warm.
+func (i *Instance) send(ctx context.Context, list []exercise) (err error) {
 	conn, err := i.Dial(ctx)
 	if err != nil {
 		return err
 	}
-	defer conn.Close()
 	r := bufio.NewReader(conn)
+	defer func() {
+		if err != nil || r.Buffered() > 0 || !i.conns.Add(conn) {
+			conn.Close()
+		}
+	}()
 	for n, e := range list {
 		var body io.Reader
 		if e.Body != "" {

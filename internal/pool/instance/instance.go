@@ -45,6 +45,7 @@ type Instance struct {
 	state atomic.Int32
 	owner atomic.Pointer[string] // container id, set once
 	gate  atomic.Int64           // requests in flight, plus shut
+	more  atomic.Bool            // ExerciseMore was called
 
 	code, requests, control *os.File
 	conns                   *upstream.Pool

@@ -22,8 +22,14 @@ func TestTheShimSpeaksTheProtocol(t *testing.T) {
 	t.Parallel()
 	for _, runtime := range hearth.Runtimes[:1] {
 		i := shim(t, runtime)
-		if err := i.Exercise(t.Context()); err != nil {
+		if err := errors.Join(i.Exercise(t.Context()), i.ExerciseMore(t.Context())); err != nil {
 			t.Fatal(err)
+		}
+		// The connection of the exercises waits for the first request.
+		if c := i.Conns().Idle(); c == nil || !c.Reused() {
+			t.Error("no connection is left of the exercise")
+		} else {
+			c.Break()
 		}
 		if err := errors.Join(i.Ping(t.Context()), i.Pool(), i.Assign("c")); err != nil {
 			t.Fatal(err)

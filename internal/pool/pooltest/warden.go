@@ -34,8 +34,11 @@ type Warden struct {
 	Serve func(w http.ResponseWriter, r *http.Request, i *Instance, m Manifest)
 	// Load answers /load, with the version's entry file; nil loads everything. It may Kill.
 	Load func(w http.ResponseWriter, r *http.Request, i *Instance, m Manifest, code string)
-	// Exercise is the list of requests to send before an instance enters the pool.
-	Exercise string
+	// Exercise is the list of requests to send before an instance enters the pool, More the list of
+	// those to send when the pool is calm.
+	Exercise, More string
+	// Holding, if set, holds each exercise's answer until it is closed or the host goes away.
+	Holding chan struct{}
 
 	dir    string
 	exits  chan wire.Exit
@@ -83,7 +86,7 @@ func New(t testing.TB) *Warden {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &Warden{dir: dir, exits: make(chan wire.Exit, 100_000), live: map[string]*Instance{}, Exercise: "[]"}
+	w := &Warden{dir: dir, exits: make(chan wire.Exit, 100_000), live: map[string]*Instance{}, Exercise: "[]", More: "[]"}
 	t.Cleanup(func() {
 		for _, i := range w.Live() {
 			i.end()
@@ -155,6 +158,8 @@ func (i *Instance) control(w http.ResponseWriter, r *http.Request) {
 		w.Write([]byte(`{"loaded":[]}`))
 	case "/exercise":
 		w.Write([]byte(i.w.Exercise))
+	case "/exercise/second":
+		w.Write([]byte(i.w.More))
 	case "/load":
 		var ask struct {
 			Function string
@@ -182,6 +187,12 @@ func Loaded(w http.ResponseWriter) { w.Write([]byte(`{"model":"callback","parsed
 func (i *Instance) request(w http.ResponseWriter, r *http.Request) {
 	if r.Header.Get("Hearth-Function") == ".exercise" {
 		i.Exercised.Add(1)
+		if i.w.Holding != nil {
+			select {
+			case <-i.w.Holding:
+			case <-r.Context().Done():
+			}
+		}
 		return
 	}
 	version, _ := strconv.Atoi(r.Header.Get("Hearth-Version"))

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"sync"
+	"time"
 )
 
 // maxIdle bounds the connections that wait in a pool. A busy instance has as many as requests at
@@ -70,6 +71,23 @@ func (p *Pool) Dial(ctx context.Context) (*Conn, error) {
 	}
 	p.live[c] = struct{}{}
 	return c, nil
+}
+
+// Add takes over a connection on which the last exchange is complete, as an idle one. It reports
+// false when there is no place for it, and then it is still the caller's.
+func (p *Pool) Add(nc net.Conn) bool {
+	c := newConn(p, nc)
+	if c.raw == nil || nc.SetDeadline(time.Time{}) != nil {
+		return false
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed || len(p.idle) >= maxIdle {
+		return false
+	}
+	p.live[c] = struct{}{}
+	p.idle = append(p.idle, c)
+	return true
 }
 
 // Close breaks every connection, also those in use, and makes Get fail. The instance is gone.
