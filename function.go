@@ -46,6 +46,17 @@ type Manifest struct {
 	Auth         string            `json:"auth"`
 	Config       json.RawMessage   `json:"config,omitempty"` // a JSON object, readable
 	Dependencies map[string]string `json:"dependencies,omitempty"`
+
+	// What a package.json among the files says beside.
+	OptionalDependencies map[string]string `json:"optional_dependencies,omitempty"`
+	PeerDependencies     map[string]string `json:"peer_dependencies,omitempty"`
+	Overrides            json.RawMessage   `json:"overrides,omitempty"` // a JSON object
+	Lock                 string            `json:"lock,omitempty"`      // sha256 of the package-lock.json among the files, "sha256-…"
+}
+
+// HasDependencies reports whether packages must be settled before such a version can run.
+func (m Manifest) HasDependencies() bool {
+	return len(m.Dependencies) > 0 || len(m.OptionalDependencies) > 0 || len(m.PeerDependencies) > 0 || m.Lock != ""
 }
 
 // Status is where a version stands.
@@ -68,6 +79,9 @@ type Version struct {
 	Status     Status
 	Manifest   Manifest
 	Digest     string // of the code archive in the blob store, "sha256-…"
+	Settled    bool   // its packages are settled, or it has none
+	Tree       string // key of its packages' tree; "": none, or not settled yet
+	Lock       string // digest of the package-lock.json that it was settled by; "": none
 	Loaded     Loaded // what the trial found; zero until ready
 	Failure    *Failure
 	CreatedAt  time.Time
@@ -82,7 +96,7 @@ type Loaded struct {
 
 // Failure is why a version failed, in the words of npm or Node.js.
 type Failure struct {
-	Reason  string `json:"reason"` // syntax, load, shape, exit, timeout, oom, platform
+	Reason  string `json:"reason"` // dependencies, syntax, load, shape, exit, timeout, oom, platform
 	Message string `json:"message"`
 	Stack   string `json:"stack,omitempty"`
 }
@@ -101,6 +115,7 @@ type Route struct {
 	Active                      int    // the version that serves; 0: none
 	LatestStatus                Status // of the newest version: tells building from failed when Active is 0
 	Digest                      string // of the active version's code archive
+	Tree                        string // key of its packages' tree; "": none
 	Manifest                    Manifest
 	Loaded                      Loaded
 	SecretsRevision             int64 // grows when a secret changes

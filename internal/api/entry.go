@@ -17,9 +17,9 @@ var (
 
 // manifestFile is what a version's own package.json says; its other fields are for people and tools.
 type manifestFile struct {
-	main         string
-	exports      *value
-	dependencies bool // it has some, optional ones counted
+	main    string
+	exports *value
+	doc     *value // all of it; nil if there is none
 }
 
 // packageJSON reads the package.json among the files, if there is one.
@@ -38,14 +38,9 @@ func (f *fields) packageJSON(files []hearth.File, at string) manifestFile {
 		f.wrong(doc, at, kindObject)
 		return manifestFile{}
 	}
-	m := manifestFile{exports: doc.member("exports")}
+	m := manifestFile{exports: doc.member("exports"), doc: doc}
 	if main := doc.member("main"); main != nil && main.kind == kindText {
 		m.main = main.text
-	}
-	for _, field := range []string{"dependencies", "optionalDependencies"} {
-		if deps := doc.member(field); deps != nil && len(deps.keys) > 0 {
-			m.dependencies = true
-		}
 	}
 	return m
 }

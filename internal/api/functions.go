@@ -21,7 +21,7 @@ type functionBody struct {
 	Code         string             `json:"code,omitempty" maxLength:"16777216" doc:"The code of a function of one file, stored as entry, or as index.js. Either code or files." example:"module.exports = cb => cb(null, {hello: 'world'})"`
 	Files        map[string]any     `json:"files,omitempty" doc:"The files of the function: path to text, or to an object with the bytes as base64. At most 16 MiB and 5,000 files."`
 	Entry        string             `json:"entry,omitempty" doc:"The file to begin with; absent: exports or main of package.json, else index.js, .mjs, .cjs, .ts or .mts." example:"index.js"`
-	Dependencies map[string]string  `json:"dependencies,omitempty" doc:"npm packages, as in package.json. This build installs none yet, so it must be empty."`
+	Dependencies map[string]string  `json:"dependencies,omitempty" doc:"npm packages: name to version, range, tag or npm:NAME@RANGE, as in package.json. What a package.json among the files says is added, and a package-lock.json among them is taken as it is. 500 at most." example:"{\"express\":\"^5.1.0\"}"`
 	Secrets      map[string]*string `json:"secrets,omitempty" writeOnly:"true" doc:"Secrets by name, merged with those that there are: absent keeps, null removes. Never answered."`
 	Config       map[string]any     `json:"config,omitempty" doc:"Any JSON object for the function to read, 64 KiB at most."`
 	Runtime      string             `json:"runtime,omitempty" enum:"node24,node26" default:"node24" doc:"Node.js line to run on."`
@@ -35,10 +35,10 @@ const (
 		"logo.png":{"base64":"iVBORw0KGgo="}},"config":{"to":"sales@acme.example"},"secrets":{"STRIPE_KEY":"sk_live_1","OLD_KEY":null},
 		"runtime":"node24","timeout_ms":5000}`
 	functionCommon = `"name":"paid","tenant":"acme","container":"billing","url":"https://hearth.example/run/acme/billing/paid",
-		"packages":[],"config":{"to":"sales@acme.example"},"runtime":"node24","entry":"index.js","timeout_ms":5000,"auth":"none",
+		"config":{"to":"sales@acme.example"},"runtime":"node24","entry":"index.js","timeout_ms":5000,"auth":"none",
 		"created_at":"2026-03-01T09:32:00.123456Z","updated_at":"2026-03-01T09:40:00.5Z"`
-	functionExample = `{` + functionCommon + `,"version":3,"active":3,"status":"ready","model":"callback","secrets":["STRIPE_KEY"]}`
-	failedExample   = `{` + functionCommon + `,"version":4,"active":3,"status":"failed","model":null,"secrets":["STRIPE_KEY"],
+	functionExample = `{` + functionCommon + `,"version":3,"active":3,"status":"ready","model":"callback","packages":["express@5.1.0"],"secrets":["STRIPE_KEY"]}`
+	failedExample   = `{` + functionCommon + `,"version":4,"active":3,"status":"failed","model":null,"packages":["express@5.1.0"],"secrets":["STRIPE_KEY"],
 		"error":{"reason":"syntax","message":"SyntaxError: Unexpected token '}'","stack":"index.js:3"}}`
 	listedExample = `{` + functionCommon + `,"version":3,"active":3,"status":"ready","model":"callback"}`
 )
@@ -51,7 +51,7 @@ func (a *api) functions() []operation {
 			Summary: "Create a function or deploy a new version",
 			Description: "Replaces the whole document; only secrets are merged. An identical document makes no new version. " +
 				"A version is tried in a sandbox and becomes active when it is ready; one that fails is told by status and error, not by the HTTP status."},
-			query: []string{"wait"}, conditions: creates,
+			query: []string{"wait", "refresh"}, conditions: creates,
 			body: &sample{"Code and manifest.", functionBody{}, putFunctionExample},
 			answers: map[int]sample{200: {"The function, with a new version or as it was.", functionView{}, failedExample},
 				201: {"The function, new.", functionView{}, functionExample}},
@@ -83,7 +83,7 @@ func (a *api) putFunction(r *request) (answer, error) {
 	}
 	r.body = nil // the files are copies or share its strings; the tree itself may be large
 	s, created, err := a.Store.PutFunction(r.Context(), store.PutFunction{Tenant: r.tenant, Container: r.container, Name: r.function,
-		Manifest: p.manifest, Files: p.files, Secrets: p.secrets, Precondition: r.pre})
+		Manifest: p.manifest, Files: p.files, Secrets: p.secrets, Refresh: r.query.refresh, Precondition: r.pre})
 	if err != nil {
 		return answer{}, err
 	}
@@ -123,6 +123,9 @@ func (a *api) getFunction(r *request) (answer, error) {
 func (a *api) answerFunction(r *request, s store.FunctionState) answer {
 	if s.SecretNames == nil {
 		s.SecretNames = []string{}
+	}
+	if s.Packages == nil {
+		s.Packages = []string{}
 	}
 	return answer{status: http.StatusOK, etag: store.ETag(s.ID, s.Revision), body: a.viewFunction(r, s)}
 }

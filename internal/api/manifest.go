@@ -3,6 +3,7 @@ package api
 import (
 	"bytes"
 	"encoding/json"
+	"slices"
 	"strings"
 
 	"hearth"
@@ -34,21 +35,24 @@ func decodeFunction(doc *value) (put, error) {
 		Config:    f.config(doc.member("config")),
 	}
 	p.secrets = f.secrets(doc.member("secrets"))
-	p.files, p.manifest.Entry = f.code(doc)
-	if deps := doc.member("dependencies"); deps != nil {
-		f.dependencies(deps)
+	var pkg manifestFile
+	p.files, p.manifest.Entry, pkg = f.code(doc)
+	var lock []byte
+	if i := slices.IndexFunc(p.files, func(file hearth.File) bool { return file.Path == "package-lock.json" }); i >= 0 {
+		lock = p.files[i].Data
 	}
+	f.dependencies(&p.manifest, doc.member("dependencies"), pkg.doc, lock)
 	return p, f.err()
 }
 
-// code reads code or files, and which of them is the entry.
-func (f *fields) code(doc *value) (files []hearth.File, entry string) {
+// code reads code or files, which of them is the entry, and the package.json among them.
+func (f *fields) code(doc *value) (files []hearth.File, entry string, pkg manifestFile) {
 	code, many := doc.member("code"), doc.member("files")
 	if v := doc.member("entry"); v != nil {
 		entry = strings.TrimPrefix(f.text(v, "entry", ""), "./")
 		if err := hearth.CheckFilePath(entry); v.kind == kindText && err != nil {
 			f.bad("entry", "cannot be a file: %s", err.Message)
-			return nil, ""
+			return nil, "", pkg
 		}
 	}
 	switch {
@@ -62,38 +66,17 @@ func (f *fields) code(doc *value) (files []hearth.File, entry string) {
 		if entry == "" {
 			entry = indexes[0]
 		}
-		return []hearth.File{{Path: entry, Data: []byte(data)}}, f.checkEntry(entry)
+		return []hearth.File{{Path: entry, Data: []byte(data)}}, f.checkEntry(entry), pkg
 	default:
 		// The entry is looked for among files that are well named only, so that one mistake is one error.
 		before := len(f.errs)
 		files = f.files(many, "files")
-		pkg := f.packageJSON(files, "files")
-		if pkg.dependencies {
-			f.bad(`files["package.json"].dependencies`, uninstalled)
-		}
+		pkg = f.packageJSON(files, "files")
 		if len(f.errs) == before {
 			entry = f.resolveEntry(entry, pkg, files)
 		}
 	}
-	return files, entry
-}
-
-const uninstalled = "cannot be met: this build of Hearth does not install packages yet; bundle them into the code"
-
-func (f *fields) dependencies(v *value) {
-	if v.kind != kindObject {
-		f.wrong(v, "dependencies", kindObject)
-		return
-	}
-	for _, name := range v.keys {
-		if m := v.members[name]; m.kind != kindText {
-			f.wrong(m, join("dependencies", name), kindText)
-			return
-		}
-	}
-	if len(v.keys) > 0 {
-		f.bad("dependencies", uninstalled)
-	}
+	return files, entry, pkg
 }
 
 func (f *fields) model(v *value) hearth.Model {

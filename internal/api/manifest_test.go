@@ -3,6 +3,7 @@ package api
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -120,7 +121,8 @@ func TestEveryMistakeIsNamedAtOnce(t *testing.T) {
 
 func FuzzPutFunction(f *testing.F) {
 	for _, doc := range []string{putFunctionExample, `{"code":"x","entry":"a.ts"}`, `{"files":{"a":"","a/b":"","A":"","ﬁ.js":{"base64":"eA=="}},"entry":"./a"}`,
-		`{"code":"x","secrets":{"A":null,"B":"x"},"config":{"a":{"b":[1,2]}},"timeout_ms":1e3,"model":"fetch","auth":"none","dependencies":{}}`} {
+		`{"code":"x","secrets":{"A":null,"B":"x"},"config":{"a":{"b":[1,2]}},"timeout_ms":1e3,"model":"fetch","auth":"none","dependencies":{}}`,
+		`{"files":{"index.js":"","package.json":"{\"dependencies\":{\"a\":\"^1\"},\"overrides\":{\"b\":\"2\"}}","package-lock.json":"{\"lockfileVersion\":3,\"packages\":{\"node_modules/a\":{}}}"},"dependencies":{"@c/d":"npm:e@>=1 <2 || 3.x"}}`} {
 		f.Add([]byte(doc))
 	}
 	f.Fuzz(func(t *testing.T, doc []byte) {
@@ -166,8 +168,16 @@ func checkPut(t *testing.T, p put) {
 		t.Fatalf("entry %q is not among the files", m.Entry)
 	}
 	if size > hearth.LimitCodeBytes.Int() || len(p.files) > hearth.LimitCodeFiles.Int() || !json.Valid(m.Config) || m.TimeoutMS < 1 ||
-		m.TimeoutMS > 900_000 || m.Auth != "none" || !slices.Contains(hearth.Runtimes, m.Runtime) || len(m.Dependencies) != 0 {
+		m.TimeoutMS > 900_000 || m.Auth != "none" || !slices.Contains(hearth.Runtimes, m.Runtime) ||
+		len(m.Dependencies)+len(m.OptionalDependencies)+len(m.PeerDependencies) > hearth.LimitDependencies.Int() || len(m.Overrides) > hearth.LimitOverrides.Int() {
 		t.Fatalf("taken: %+v", m)
+	}
+	for _, deps := range []map[string]string{m.Dependencies, m.OptionalDependencies, m.PeerDependencies} {
+		for name, spec := range deps {
+			if strings.Contains(name, "..") || strings.HasPrefix(name, "/") || strings.Contains(strings.TrimPrefix(spec, "npm:"), ":") {
+				t.Fatalf("dependency %q: %q", name, spec)
+			}
+		}
 	}
 	for name := range p.secrets {
 		if !hearth.ValidSecretName(name) {
@@ -228,4 +238,44 @@ func FuzzQuery(f *testing.F) {
 			t.Fatalf("%q gives %+v", raw, q)
 		}
 	})
+}
+
+func TestDependenciesAreTaken(t *testing.T) {
+	t.Parallel()
+	lock := `{"lockfileVersion":3,"packages":{"":{},"node_modules/a":{}}}`
+	doc, err := json.Marshal(map[string]any{
+		"files": map[string]string{"index.js": "", "package-lock.json": lock, "package.json": `{"dependencies":{"a":"^1","@x/y":"latest"},
+			"optionalDependencies":{"o":"npm:@x/z@~2.1"},"peerDependencies":{"p":"1 || 2"},"devDependencies":{"d":"git+ssh://x"},"overrides":{ "a": {".": "1.2"} }}`},
+		"dependencies": map[string]string{"a": "^1", "b": ""}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	v, perr := parseJSON(doc)
+	if perr != nil {
+		t.Fatal(perr)
+	}
+	p, err := decodeFunction(v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := p.manifest
+	got := fmt.Sprintf("%v %v %v %s %v %v %v", m.Dependencies, m.OptionalDependencies, m.PeerDependencies, m.Overrides, len(m.Lock), len(p.files), m.HasDependencies())
+	if want := `map[@x/y:latest a:^1 b:] map[o:npm:@x/z@~2.1] map[p:1 || 2] {"a":{".":"1.2"}} 71 3 true`; got != want {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
+	for name, doc := range map[string]string{
+		"nothing":                  `{"code":""}`,
+		"empty":                    `{"code":"","dependencies":{}}`,
+		"developer's alone":        `{"files":{"index.js":"","package.json":"{\"devDependencies\":{\"a\":\"1\"},\"overrides\":{\"a\":\"1\"}}"}}`,
+		"a lock of nothing":        `{"files":{"index.js":"","package-lock.json":"{\"lockfileVersion\":3,\"packages\":{\"\":{}}}"}}`,
+		"a lock of the first form": `{"files":{"index.js":"","package-lock.json":"{\"lockfileVersion\":1,\"dependencies\":{\"a\":{}}}"}}`,
+	} {
+		v, perr := parseJSON([]byte(doc))
+		if perr != nil {
+			t.Fatal(perr)
+		}
+		if p, err := decodeFunction(v); err != nil || p.manifest.HasDependencies() {
+			t.Errorf("%s: %+v, %v", name, p.manifest, err)
+		}
+	}
 }

@@ -106,6 +106,7 @@ func params() map[string]*huma.Param {
 		text("query", "cursor", "Where the page begins: next of the page before.", "YWNtZQ"),
 		text("query", "since", "Where to go on: the cursor of an entry, or next of the answer before.", "1-240"),
 		text("query", "wait", "How long to hold the answer for the version to be ready or failed; 5m at most.", "30s"),
+		text("query", "refresh", "Resolve the dependencies again, though nothing changed; makes a new version if there are any.", true),
 		text("query", "recursive", "Delete what is in it too.", true),
 		text("query", "follow", "Stream entries as they come.", true),
 		text("header", "If-Match", "Write only if the object has this ETag; * if it exists.", `"9f2c-4"`),

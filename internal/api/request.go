@@ -210,6 +210,7 @@ type query struct {
 	since     string
 	wait      time.Duration
 	recursive bool
+	refresh   bool
 	follow    bool
 }
 
@@ -267,6 +268,8 @@ func (f *fields) query(values url.Values, known []string) query {
 			}
 		case "wait":
 			q.wait = f.wait(v, at)
+		case "refresh":
+			q.refresh = f.flag(v, at)
 		case "recursive":
 			q.recursive = f.flag(v, at)
 		case "follow":

@@ -51,7 +51,7 @@ type functionView struct {
 	Active    *int            `json:"active" doc:"Number of the version that serves; null while none does."`
 	Status    hearth.Status   `json:"status" enum:"building,ready,failed" doc:"Where the newest version stands. It becomes active when it is ready; until then the old one serves."`
 	URL       string          `json:"url" format:"uri" doc:"Where the function is called."`
-	Packages  []string        `json:"packages" nullable:"false" doc:"Packages of the newest version."`
+	Packages  []string        `json:"packages,omitzero" nullable:"false" doc:"Packages of the newest version, name@version, its dependencies' dependencies too; empty until they are settled, absent in lists."`
 	Config    json.RawMessage `json:"config" doc:"The config of the newest version."`
 	Runtime   string          `json:"runtime" doc:"Node.js line that it runs on."`
 	Entry     string          `json:"entry" doc:"File that it begins with."`
@@ -65,8 +65,8 @@ type functionView struct {
 }
 
 type failureView struct {
-	Reason  string `json:"reason" doc:"syntax, load, shape, exit, timeout, oom or platform."`
-	Message string `json:"message" doc:"What Node.js said."`
+	Reason  string `json:"reason" doc:"dependencies, syntax, load, shape, exit, timeout, oom or platform."`
+	Message string `json:"message" doc:"What npm or Node.js said."`
 	Stack   string `json:"stack,omitempty" doc:"Where in the code."`
 }
 
@@ -123,7 +123,7 @@ func viewContainer(c hearth.Container, tenant hearth.TenantLimits, isolation str
 
 func viewFunction(s store.FunctionState, url string) functionView {
 	v := functionView{Name: s.Name, Tenant: s.Tenant, Container: s.Container, Version: s.Function.Latest, URL: url,
-		Packages: []string{}, Config: json.RawMessage("{}"), Secrets: s.SecretNames, CreatedAt: s.CreatedAt.UTC(), UpdatedAt: s.UpdatedAt.UTC()}
+		Packages: s.Packages, Config: json.RawMessage("{}"), Secrets: s.SecretNames, CreatedAt: s.CreatedAt.UTC(), UpdatedAt: s.UpdatedAt.UTC()}
 	if n := s.Function.Active; n > 0 {
 		v.Active = &n
 	}

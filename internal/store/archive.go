@@ -149,6 +149,9 @@ func readTar(raw []byte) ([]hearth.File, error) {
 	}
 }
 
+// Digest is how a blob's bytes are named, "sha256-…".
+func Digest(raw []byte) string { return digestOf(raw) }
+
 func digestOf(raw []byte) string {
 	sum := sha256.Sum256(raw)
 	return digestPrefix + hex.EncodeToString(sum[:])

@@ -25,10 +25,14 @@ type blobs struct {
 	dir    string // where the files are
 }
 
-// codePrefix begins the keys of version archives; other kinds of blobs have other prefixes.
+// Each kind of blob has a prefix of its own.
 const (
-	codePrefix = "code/"
-	codeSuffix = ".tar.zst"
+	codePrefix    = "code/" // archives of versions
+	codeSuffix    = ".tar.zst"
+	packagePrefix = "packages/" // archives of contents
+	packageSuffix = ".tar.zst"
+	lockPrefix    = "locks/"
+	lockSuffix    = ".json.zst"
 )
 
 var errNoBlob = errors.New("there is no such blob")
@@ -49,8 +53,10 @@ func openBlobs(address string) (*blobs, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open blob store: %w", err)
 	}
-	if err := makeDir(filepath.Join(dir, codePrefix)); err != nil {
-		return nil, fmt.Errorf("open blob store: %w", err)
+	for _, prefix := range []string{codePrefix, packagePrefix, lockPrefix} {
+		if err := makeDir(filepath.Join(dir, prefix)); err != nil {
+			return nil, fmt.Errorf("open blob store: %w", err)
+		}
 	}
 	// Temporary files beside the final ones, since a rename works within one file system only.
 	// Those that a crash leaves behind look like blobs with odd names, and are swept like them.
@@ -79,9 +85,12 @@ func (b *blobs) put(ctx context.Context, key string, data []byte) (err error) {
 		err = f.Sync()
 	}
 	if err != nil {
-		cancel() // Close then removes the file instead
+		cancel() // Close then removes the file instead, and says only that it was cancelled
+		w.Close()
+	} else {
+		err = w.Close()
 	}
-	if err := errors.Join(err, w.Close()); err != nil {
+	if err != nil {
 		return fmt.Errorf("write blob %s: %w", key, err)
 	}
 	return b.sync(key)

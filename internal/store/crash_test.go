@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -12,6 +13,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -36,6 +38,8 @@ type fate struct {
 	Active int
 	Code   string // its first 64 bytes, so that a line fits a pipe in one piece
 	Secret string
+	Tree   string // of its latest version
+	Built  bool   // the contents of that tree are ready
 }
 
 // crashLine is one line of a child: it is about to make Fate true, or Done, it was acknowledged.
@@ -89,11 +93,13 @@ func crashChild(dir string) {
 				doc := storetest.Document(name, fmt.Sprintf("%s %d %s", name, i, randomText(20_000)))
 				secret := fmt.Sprint("secret ", i)
 				doc.Secrets = map[string]*string{"S": &secret}
-				do(fate{true, now.Latest + 1, now.Active, string(doc.Files[0].Data[:64]), secret}, func() error {
+				doc.Manifest.Dependencies = map[string]string{"a": "^1"}
+				do(fate{true, now.Latest + 1, now.Active, string(doc.Files[0].Data[:64]), secret, "", false}, func() error {
 					_, _, err := s.PutFunction(ctx, doc)
 					return err
 				})
 				next := now
+				fail(crashTree(ctx, s, name, i, do, &next))
 				next.Active = next.Latest
 				do(next, func() error {
 					return s.Settle(ctx, hearth.Version{Tenant: "acme", Container: "main", Function: name, Number: next.Latest, Status: hearth.StatusReady})
@@ -118,6 +124,61 @@ func crashChild(dir string) {
 		})
 	}
 	wg.Wait()
+}
+
+// crashTree settles the packages of a version: half of them are its own, half all workers share.
+func crashTree(ctx context.Context, s *store.Store, name string, i int, do func(fate, func() error), next *fate) error {
+	tree := storetest.Tree(storetest.Pure(name, fmt.Sprint(i)), storetest.Pure("shared", fmt.Sprint(i)))
+	if _, err := s.AddTree(ctx, tree, "acme"); err != nil {
+		return err
+	}
+	for {
+		jobs, err := s.ClaimContents(ctx, name, false, 4)
+		if err != nil {
+			return err
+		}
+		for {
+			var built []store.Built
+			for _, j := range jobs {
+				digest := store.Digest([]byte(j.Content))
+				if _, err := s.PutArchive(ctx, j.Content, strings.NewReader(j.Content), digest); err != nil {
+					return err
+				}
+				built = append(built, store.Built{Content: j.Content, Token: j.Token, Digest: digest})
+			}
+			_, err := s.FinishContents(ctx, built)
+			if err == nil {
+				break
+			}
+			if !errors.Is(err, store.ErrBlobGone) { // another worker's sweep has no patience
+				return err
+			}
+		}
+		state, err := s.TreeState(ctx, tree.Key)
+		if err != nil {
+			return err
+		}
+		if state.Failure != nil {
+			return errors.New(state.Failure.Message)
+		}
+		if state.Total > 0 && len(state.Missing) == 0 {
+			break
+		}
+		time.Sleep(time.Millisecond) // another worker has it
+	}
+	next.Tree, next.Built = tree.Key, true
+	do(*next, func() error {
+		for {
+			lock, err := s.PutLock(ctx, []byte(tree.Key))
+			if err == nil {
+				err = s.SettleTree(ctx, hearth.Version{Tenant: "acme", Container: "main", Function: name, Number: next.Latest}, tree.Key, lock)
+			}
+			if !errors.Is(err, store.ErrBlobGone) {
+				return err
+			}
+		}
+	})
+	return nil
 }
 
 func randomText(n int) string {
@@ -253,7 +314,14 @@ func inspectNow(t *testing.T, dir string, may map[string][]fate) map[string]fate
 			if err != nil {
 				t.Fatal(err)
 			}
-			got = fate{true, state.Function.Latest, state.Function.Active, string(files[0].Data[:64]), values["S"]}
+			got = fate{true, state.Function.Latest, state.Function.Active, string(files[0].Data[:64]), values["S"], state.Latest.Tree, false}
+			if got.Tree != "" {
+				tree, err := f.TreeState(ctx, got.Tree)
+				if err != nil {
+					t.Fatal(err)
+				}
+				got.Built = tree.Total == 2 && len(tree.Missing) == 0
+			}
 		}
 		if !slices.Contains(allowed, got) {
 			short := func(f fate) string {

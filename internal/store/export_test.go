@@ -2,6 +2,8 @@ package store
 
 import (
 	"database/sql"
+	"io"
+	"strings"
 	"testing"
 
 	"hearth"
@@ -17,6 +19,7 @@ func CheckWhole(t *testing.T, s *Store) {
 		`SELECT count(*) FROM pragma_foreign_key_check`: "0",
 		`SELECT count(*) FROM functions f WHERE active > 0 AND NOT EXISTS
 			(SELECT 1 FROM versions v WHERE v.function_id = f.id AND v.number = f.active AND v.status = 'ready')`: "0",
+		`SELECT count(*) FROM versions v WHERE length(v.tree) = 64 AND NOT EXISTS (SELECT 1 FROM trees t WHERE t.key = v.tree)`: "0",
 		`SELECT count(*) FROM functions f WHERE NOT EXISTS
 			(SELECT 1 FROM versions v WHERE v.function_id = f.id AND v.number = f.latest)`: "0",
 	} {
@@ -34,6 +37,32 @@ func CheckWhole(t *testing.T, s *Store) {
 			t.Errorf("a version names code that is not there: %v", err)
 		}
 	}
+	contents, err := collect(ctx, s.reader, func(row scanner) (id string, err error) { return id, row.Scan(&id) }, `SELECT id FROM contents WHERE state = 'ready'`)
+	if err != nil {
+		t.Error(err)
+	}
+	for _, id := range contents {
+		r, digest, _, err := s.OpenArchive(ctx, id)
+		if err != nil {
+			t.Errorf("a content names an archive that is not there: %v", err)
+			continue
+		}
+		raw, err := io.ReadAll(r)
+		r.Close()
+		if err != nil || digestOf(raw) != digest {
+			t.Errorf("the archive of content %s is not that of %s: %v", id, digest, err)
+		}
+	}
+	locks, err := collect(ctx, s.reader, func(row scanner) (d string, err error) { return d, row.Scan(&d) },
+		`SELECT lock FROM versions WHERE lock IS NOT NULL UNION SELECT lock FROM lock_cache`)
+	if err != nil {
+		t.Error(err)
+	}
+	for _, d := range locks {
+		if _, err := s.Lock(ctx, d); err != nil {
+			t.Errorf("a lock is not there: %v", err)
+		}
+	}
 }
 
 // Exec runs a statement on the writing connection.
@@ -45,6 +74,9 @@ func Exec(t *testing.T, s *Store, query string, args ...any) sql.Result {
 	}
 	return r
 }
+
+// packageUses1 is packageUsers without its order, which DISTINCT sorts for.
+var packageUses1, _, _ = strings.Cut(packageUsers, " ORDER BY")
 
 // Plans returns SQLite's plan of each list query, by name.
 func Plans(t *testing.T, s *Store) map[string][]string {
@@ -65,6 +97,15 @@ func Plans(t *testing.T, s *Store) map[string][]string {
 		"containerRoutes": {containerRoutes, []any{"", ""}},
 		"pruneKeys":       {pruneKeys, []any{1}},
 		"orphan":          {`SELECT 1 FROM versions WHERE digest = $1`, []any{""}},
+		"unsettled":       {unsettled, nil},
+		"firstPackages":   {firstPackages, []any{"", 1}},
+		"morePackages":    {morePackages, []any{"", 1}},
+		"moreNamed":       {moreNamedPackages, []any{"", 1, ""}},
+		"missing":         {missingContents, []any{""}},
+		"packageUsers":    {packageUses1, []any{"", ""}},
+		"orphan archive":  {`SELECT 1 FROM contents WHERE digest = $1 AND id = $2`, []any{"", ""}},
+		"orphan lock":     {`SELECT 1 FROM versions WHERE lock = $1 UNION ALL SELECT 1 FROM lock_cache WHERE lock = $1`, []any{""}},
+		"expired":         {expireLeases, []any{1}},
 		"count keys":      {`SELECT 1 FROM idempotency_keys WHERE scope = $1`, []any{""}},
 	} {
 		plan, err := collect(t.Context(), s.reader, func(row scanner) (detail string, err error) {

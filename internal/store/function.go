@@ -15,6 +15,7 @@ type FunctionState struct {
 	Active      *hearth.Version // the version that serves; nil while none is ready
 	Latest      *hearth.Version // the newest version, whatever became of it
 	SecretNames []string        // sorted; nil in lists
+	Packages    []string        // name@version of the latest version's packages, sorted; nil in lists and until they are settled
 }
 
 const functionColumns = `f.tenant, f.container, f.name, f.id, f.active, f.latest, f.secrets_revision, f.revision, f.created_at, f.updated_at`
@@ -98,7 +99,10 @@ func readState(ctx context.Context, q querier, tenant, container, name string) (
 	if err != nil {
 		return FunctionState{}, explain("read names of secrets", err)
 	}
-	return state, nil
+	if state.Latest != nil && state.Latest.Tree != "" {
+		state.Packages, err = treePackages(ctx, q, state.Latest.Tree)
+	}
+	return state, explain("read packages", err)
 }
 
 // GetFunction returns one function, or not_found.
@@ -135,10 +139,13 @@ type PutFunction struct {
 	Manifest     hearth.Manifest
 	Files        []hearth.File
 	Secrets      map[string]*string // merged: absent keeps, nil removes
+	Refresh      bool               // resolve the dependencies again, though nothing else changed
 	Precondition Precondition
 }
 
-var errBlobGone = errors.New("the blob was swept before its row was written")
+// ErrBlobGone says that what a write names was swept away, since nothing named it for minutes: write
+// it again, then its row.
+var ErrBlobGone = errors.New("the blob was swept before its row was written")
 
 // PutFunction creates the function or gives it a new version, in state building. A document equal
 // to the newest version's makes none; if that one is ready and not active, it becomes active again.
@@ -177,7 +184,7 @@ func (s *Store) PutFunction(ctx context.Context, p PutFunction) (state FunctionS
 			state, err = readState(ctx, tx, p.Tenant, p.Container, p.Name)
 			return err
 		})
-		if !errors.Is(err, errBlobGone) || try == 2 {
+		if !errors.Is(err, ErrBlobGone) || try == 2 {
 			break
 		}
 	}
@@ -205,7 +212,7 @@ func (s *Store) putFunction(ctx context.Context, tx *sql.Tx, p PutFunction, mani
 		if _, err := s.mergeSecrets(ctx, tx, &f, p.Secrets, at); err != nil {
 			return false, false, err
 		}
-		return true, true, s.insertVersion(ctx, tx, f, 1, manifest, digest, at)
+		return true, true, s.insertVersion(ctx, tx, f, p, 1, manifest, digest, at)
 	case err != nil:
 		return false, false, err
 	}
@@ -216,7 +223,7 @@ func (s *Store) putFunction(ctx context.Context, tx *sql.Tx, p PutFunction, mani
 	if err != nil {
 		return false, false, err
 	}
-	versionChanged, err := s.putVersion(ctx, tx, f, manifest, digest, at)
+	versionChanged, err := s.putVersion(ctx, tx, f, p, manifest, digest, at)
 	if err != nil || !secretsChanged && !versionChanged {
 		return false, false, err
 	}

@@ -13,7 +13,7 @@ import (
 const (
 	selectRoutes = `SELECT f.tenant, f.container, f.name, c.id, f.id, f.active, f.secrets_revision, c.isolation,
 		c.memory_mib, c.cpus, c.pids, c.tmp_mib, c.max_instances, c.concurrency, t.memory_mib, t.cpus, t.max_instances,
-		l.status, a.digest, a.manifest, a.loaded
+		l.status, a.digest, a.manifest, a.loaded, a.tree
 		FROM functions f
 		JOIN tenants t ON t.name = f.tenant
 		JOIN containers c ON c.tenant = f.tenant AND c.name = f.container
@@ -42,10 +42,10 @@ func scanRoute(row scanner) (hearth.Route, error) {
 	var r hearth.Route
 	var c hearth.ContainerLimits
 	var t hearth.TenantLimits
-	var digest, manifest, loaded sql.NullString
+	var digest, manifest, loaded, tree sql.NullString
 	err := row.Scan(&r.Tenant, &r.Container, &r.Function, &r.ContainerID, &r.FunctionID, &r.Active, &r.SecretsRevision, &r.Isolation,
 		&c.MemoryMiB, &c.CPUs, &c.Pids, &c.TmpMiB, &c.MaxInstances, &c.Concurrency, &t.MemoryMiB, &t.CPUs, &t.MaxInstances,
-		&r.LatestStatus, &digest, &manifest, &loaded)
+		&r.LatestStatus, &digest, &manifest, &loaded, &tree)
 	if err != nil {
 		return r, err
 	}
@@ -54,7 +54,7 @@ func scanRoute(row scanner) (hearth.Route, error) {
 	if r.Active == 0 {
 		return r, nil
 	}
-	r.Digest = digest.String
+	r.Digest, r.Tree = digest.String, tree.String
 	err = json.Unmarshal([]byte(manifest.String), &r.Manifest)
 	if err == nil {
 		err = json.Unmarshal([]byte(loaded.String), &r.Loaded)

@@ -12,6 +12,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	storetest.Exec = func(t *testing.T, s *store.Store, query string, args ...any) { store.Exec(t, s, query, args...) }
 	if dir := os.Getenv(crashDir); dir != "" {
 		crashChild(dir)
 		return

@@ -13,7 +13,7 @@ import (
 	"hearth"
 )
 
-const versionColumns = `v.number, v.status, v.manifest, v.digest, v.loaded, v.failure, v.created_at, v.settled_at`
+const versionColumns = `v.number, v.status, v.manifest, v.digest, v.loaded, v.failure, v.created_at, v.settled_at, v.tree, v.lock`
 
 // versionRow is where Scan puts versionColumns.
 type versionRow struct {
@@ -22,16 +22,18 @@ type versionRow struct {
 	manifest         string
 	loaded, failure  sql.NullString
 	created, settled sql.NullInt64
+	tree, lock       sql.NullString
 }
 
 func (r *versionRow) dest() []any {
-	return []any{&r.number, &r.status, &r.manifest, &r.digest, &r.loaded, &r.failure, &r.created, &r.settled}
+	return []any{&r.number, &r.status, &r.manifest, &r.digest, &r.loaded, &r.failure, &r.created, &r.settled, &r.tree, &r.lock}
 }
 
 // version makes a row a version of f.
 func (r *versionRow) version(f hearth.Function) (hearth.Version, error) {
 	v := hearth.Version{Tenant: f.Tenant, Container: f.Container, Function: f.Name, FunctionID: f.ID, Number: r.number,
-		Status: hearth.Status(r.status), Digest: r.digest, CreatedAt: timeOf(r.created.Int64)}
+		Status: hearth.Status(r.status), Digest: r.digest, CreatedAt: timeOf(r.created.Int64),
+		Tree: r.tree.String, Settled: r.tree.Valid, Lock: r.lock.String}
 	if r.settled.Valid {
 		v.SettledAt = timeOf(r.settled.Int64)
 	}
@@ -39,9 +41,8 @@ func (r *versionRow) version(f hearth.Function) (hearth.Version, error) {
 	if err == nil && r.loaded.Valid {
 		err = json.Unmarshal([]byte(r.loaded.String), &v.Loaded)
 	}
-	if err == nil && r.failure.Valid {
-		v.Failure = new(hearth.Failure)
-		err = json.Unmarshal([]byte(r.failure.String), v.Failure)
+	if err == nil {
+		v.Failure, err = decodeFailure(r.failure)
 	}
 	if err != nil {
 		return v, fmt.Errorf("read version %d of function %s: %w", r.number, f.ID, err)
@@ -72,12 +73,15 @@ func encodeManifest(m hearth.Manifest) (string, error) {
 	return strings.TrimSuffix(buf.String(), "\n"), nil
 }
 
-// failurePlatform is the reason of a failure that was not the code's fault.
-const failurePlatform = "platform"
+// The reasons of failures that the same document need not have again: it was not the code's fault.
+const (
+	failurePlatform     = "platform"
+	failureDependencies = "dependencies"
+)
 
 // putVersion sees to it that the newest version is this manifest with this code, and that it serves
 // once it is ready. It reports whether anything had to change.
-func (s *Store) putVersion(ctx context.Context, tx *sql.Tx, f functionRow, manifest, digest string, at int64) (changed bool, err error) {
+func (s *Store) putVersion(ctx context.Context, tx *sql.Tx, f functionRow, p PutFunction, manifest, digest string, at int64) (changed bool, err error) {
 	var r versionRow
 	var activates bool
 	var secretsRevision int64
@@ -90,7 +94,7 @@ func (s *Store) putVersion(ctx context.Context, tx *sql.Tx, f functionRow, manif
 	if err != nil {
 		return false, err
 	}
-	same := r.manifest == manifest && r.digest == digest
+	same := r.manifest == manifest && r.digest == digest && !(p.Refresh && p.Manifest.HasDependencies())
 	switch {
 	case same && latest.Status == hearth.StatusReady:
 		if f.Active == latest.Number {
@@ -103,14 +107,14 @@ func (s *Store) putVersion(ctx context.Context, tx *sql.Tx, f functionRow, manif
 		}
 		_, err := tx.ExecContext(ctx, `UPDATE versions SET activates = 1 WHERE function_id = $1 AND number = $2`, f.ID, latest.Number)
 		return true, err
-	case same && latest.Failure.Reason != failurePlatform && secretsRevision == f.secretsRevision:
+	case same && latest.Failure.Reason != failurePlatform && latest.Failure.Reason != failureDependencies && secretsRevision == f.secretsRevision:
 		return false, nil // it would fail again
 	}
 	number := f.Latest + 1
 	if _, err := tx.ExecContext(ctx, `UPDATE functions SET latest = $2 WHERE id = $1`, f.ID, number); err != nil {
 		return false, err
 	}
-	if err := s.insertVersion(ctx, tx, f, number, manifest, digest, at); err != nil {
+	if err := s.insertVersion(ctx, tx, f, p, number, manifest, digest, at); err != nil {
 		return false, err
 	}
 	_, err = tx.ExecContext(ctx, `DELETE FROM versions WHERE function_id = $1 AND number <= $2 AND number <> $3`,
@@ -118,9 +122,13 @@ func (s *Store) putVersion(ctx context.Context, tx *sql.Tx, f functionRow, manif
 	return true, err
 }
 
-func (s *Store) insertVersion(ctx context.Context, tx *sql.Tx, f functionRow, number int, manifest, digest string, at int64) error {
-	_, err := tx.ExecContext(ctx, `INSERT INTO versions (function_id, number, status, activates, manifest, digest, secrets_revision, created_at)
-		VALUES ($1, $2, 'building', 1, $3, $4, $5, $6)`, f.ID, number, manifest, digest, f.secretsRevision, at)
+func (s *Store) insertVersion(ctx context.Context, tx *sql.Tx, f functionRow, p PutFunction, number int, manifest, digest string, at int64) error {
+	tree := sql.NullString{Valid: !p.Manifest.HasDependencies()}
+	_, err := tx.ExecContext(ctx, `INSERT INTO versions (function_id, number, status, activates, manifest, digest, secrets_revision, created_at, tree)
+		VALUES ($1, $2, 'building', 1, $3, $4, $5, $6, $7)`, f.ID, number, manifest, digest, f.secretsRevision, at, tree)
+	if err == nil && p.Refresh {
+		err = forgetLock(ctx, tx, f.Tenant, LockKey(p.Manifest))
+	}
 	if err != nil {
 		return fmt.Errorf("insert version: %w", err)
 	}
@@ -128,7 +136,7 @@ func (s *Store) insertVersion(ctx context.Context, tx *sql.Tx, f functionRow, nu
 	// either it comes later and finds the row, or it came before and is found out here.
 	there, err := s.blobs.exists(ctx, codeKey(digest))
 	if err == nil && !there {
-		err = errBlobGone
+		err = ErrBlobGone
 	}
 	return err
 }
@@ -222,9 +230,10 @@ func (s *Store) Rollback(ctx context.Context, tenant, container, name string, nu
 }
 
 const building = `SELECT ` + versionWithNames + ` FROM versions v JOIN functions f ON f.id = v.function_id
-	WHERE v.status = 'building' ORDER BY v.created_at, v.function_id, v.number LIMIT 1000`
+	WHERE v.status = 'building' AND v.tree IS NOT NULL ORDER BY v.created_at, v.function_id, v.number LIMIT 1000`
 
-// Building returns versions of the whole node that wait for their trial, the oldest first, at most 1000.
+// Building returns versions of the whole node that wait for their trial, the oldest first, at most
+// 1000. Those whose packages are not settled are not among them: see Unsettled.
 func (s *Store) Building(ctx context.Context) ([]hearth.Version, error) {
 	all, err := collect(ctx, s.reader, scanVersion, building)
 	return all, explain("list building versions", err)
@@ -286,9 +295,8 @@ func encodeOutcome(v hearth.Version) (loaded, failure sql.NullString, err error)
 		raw, err := json.Marshal(v.Loaded)
 		return sql.NullString{String: string(raw), Valid: true}, failure, err
 	case v.Status == hearth.StatusFailed && v.Failure != nil:
-		raw, err := json.Marshal(hearth.Failure{Reason: clip(v.Failure.Reason, failureReasonMost),
-			Message: clip(v.Failure.Message, failureMessageMost), Stack: clip(v.Failure.Stack, failureStackMost)})
-		return loaded, sql.NullString{String: string(raw), Valid: true}, err
+		raw, err := encodeFailure(*v.Failure)
+		return loaded, sql.NullString{String: raw, Valid: true}, err
 	}
 	return loaded, failure, fmt.Errorf("settle version %d of %s/%s/%s: it is %q, neither ready nor failed with a reason",
 		v.Number, v.Tenant, v.Container, v.Function, v.Status)

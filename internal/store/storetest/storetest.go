@@ -40,6 +40,18 @@ func Run(t *testing.T, open Opener) {
 		"code":               testCode,
 		"sweep":              testSweep,
 		"idempotency":        testIdempotency,
+		"trees":              testTrees,
+		"settling":           testSettling,
+		"leases":             testLeases,
+		"turns":              testTurns,
+		"failures":           testFailures,
+		"needs":              testNeeds,
+		"once":               testOnce,
+		"archives":           testArchives,
+		"locks":              testLocks,
+		"revocations":        testRevocations,
+		"packages":           testPackages,
+		"prune":              testPrune,
 		"parallel writers":   testParallel,
 		"linearizable":       testLinearizable,
 	} {
@@ -282,7 +294,15 @@ func testFunctions(t *testing.T, f *Fixture) {
 	equal(t, "names of secrets", s.SecretNames, []string{"TOKEN"})
 	equal(t, "get", f.Get("hello"), s)
 	equal(t, "changes", f.Changes(), []string{"acme/main"})
+	equal(t, "building before its packages are settled", len(must(f.Building(ctx))(t)), 0)
+	equal(t, "unsettled", must(f.Unsettled(ctx))(t), []hearth.Version{*v})
+	if err := f.SettleTree(ctx, *v, "", ""); err != nil {
+		t.Fatal(err)
+	}
+	v.Settled = true
 	equal(t, "building", must(f.Building(ctx))(t), []hearth.Version{*v})
+	equal(t, "unsettled then", len(must(f.Unsettled(ctx))(t)), 0)
+	f.Changes()
 
 	if s = f.Ready("hello", 1); s.Active == nil || s.Active.Number != 1 || s.Active.Loaded.Model != hearth.ModelPromise || s.Active.SettledAt.IsZero() || s.Revision != 1 {
 		t.Fatalf("after ready: %+v", s)
