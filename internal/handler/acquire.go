@@ -13,11 +13,18 @@ type Grant struct {
 	Instance *instance.Instance
 	Route    *hearth.Route // the one that counts: newer than Acquire's if it changed meanwhile
 	Start    hearth.Start
-	Queue    time.Duration // waited for an instance, without Assign
-	Assign   time.Duration // of it, assigning: label, limits, code
+	Waits
 
 	h *Handler
 	s *serving
+}
+
+// Waits is what a cold request waited for, in the order in which it came; no part is in another.
+type Waits struct {
+	Queue  time.Duration // for an instance
+	Fetch  time.Duration // until its packages had come from the blob store
+	Link   time.Duration // until they were linked on this node's disk
+	Assign time.Duration // until the instance had its label, limits and code
 }
 
 // Outcome is what the proxy saw of a request.

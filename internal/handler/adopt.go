@@ -105,6 +105,12 @@ func (h *Handler) adopt(ctx context.Context, l wire.Listed, ids map[string]*cont
 	}
 	s := newServing(c, inst, lab.Container)
 	s.loaded.Store(&holds)
+	for name := range holds {
+		if tree := c.view.Load().routes[name].Tree; tree != "" && h.cfg.Trees != nil {
+			h.cfg.Trees.Hold(tree)
+			s.trees = append(s.trees, tree) // nobody else knows s yet
+		}
+	}
 	unknown := wire.Limits{}
 	s.limits.Store(&unknown) // relimit sets them
 	ping, cancel := context.WithTimeout(ctx, pingTime)

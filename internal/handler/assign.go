@@ -30,6 +30,7 @@ type code struct {
 	files  []hearth.File
 	meta   instance.Meta
 	loaded loaded
+	took   Waits // Fetch and Link
 }
 
 // label is what the warden keeps of an assigned instance for the next node process.
@@ -56,12 +57,14 @@ func (h *Handler) prepare(ctx context.Context, c *container, routes []*hearth.Ro
 	done, err := h.turns.take(ctx, r.Tenant, r.Manifest.Runtime)
 	if err != nil {
 		reading.Wait()
+		h.release(codes)
 		return nil, err
 	}
 	defer done()
 	inst, err := h.cfg.Pool.Take(ctx, r.Manifest.Runtime, r.Limits.MemoryMiB)
 	reading.Wait()
 	if err != nil {
+		h.release(codes)
 		return nil, err
 	}
 	if read != nil {
@@ -73,9 +76,14 @@ func (h *Handler) prepare(ctx context.Context, c *container, routes []*hearth.Ro
 	if err != nil {
 		_, died := inst.Exit()
 		h.cfg.Pool.Destroy(inst)
+		h.release(codes)
 		return nil, &burntError{cause: err, died: died}
 	}
-	s.took = time.Since(began)
+	for _, code := range codes {
+		s.took.Fetch += code.took.Fetch
+		s.took.Link += code.took.Link
+	}
+	s.took.Assign = time.Since(began)
 	return s, nil
 }
 
@@ -103,11 +111,12 @@ func (h *Handler) assign(ctx context.Context, c *container, inst *instance.Insta
 		l.Assign(inst.ID(), r.Tenant, r.Container, r.ContainerID, c.functionIDs(r.ContainerID))
 	}
 	for _, code := range codes {
-		if err := h.write(s, code); err != nil {
+		if err := h.write(ctx, s, code); err != nil {
 			return nil, err
 		}
 	}
 	s.loaded.Store(&holds)
+	h.registry.hold(s, codes)
 	return s, nil
 }
 
@@ -126,10 +135,16 @@ func (h *Handler) addTo(ctx context.Context, s *serving, r *hearth.Route) (loade
 	}
 	holds := maps.Clone(s.holds())
 	holds[r.Function] = codes[0].loaded
-	if err := h.label(ctx, s, holds); err != nil {
+	err = h.label(ctx, s, holds)
+	if err == nil {
+		err = h.write(ctx, s, codes[0])
+	}
+	if err != nil {
+		h.release(codes)
 		return loaded{}, err
 	}
-	return codes[0].loaded, h.write(s, codes[0])
+	h.registry.hold(s, codes)
+	return codes[0].loaded, nil
 }
 
 // hold notes what was written. Call it with c.mu once s is in a view.
@@ -139,7 +154,13 @@ func (s *serving) hold(function string, l loaded) {
 	s.loaded.Store(&holds)
 }
 
-func (h *Handler) write(s *serving, c code) error {
+func (h *Handler) write(ctx context.Context, s *serving, c code) error {
+	if c.meta.Modules != "" && !s.shown {
+		if err := h.cfg.Warden.Mount(ctx, s.inst.ID()); err != nil {
+			return fmt.Errorf("show packages in instance %s: %w", s.inst.ID(), err)
+		}
+		s.shown = true
+	}
 	if l := h.cfg.Logs; l != nil {
 		l.Serving(s.inst.ID(), c.route.Function, c.route.Active)
 	}
@@ -168,6 +189,7 @@ func (h *Handler) fetchAll(ctx context.Context, routes []*hearth.Route) ([]code,
 	for _, r := range routes {
 		c, err := h.fetch(ctx, r)
 		if err != nil {
+			h.release(codes)
 			return nil, err
 		}
 		codes = append(codes, c)
@@ -186,9 +208,38 @@ func (h *Handler) fetch(ctx context.Context, r *hearth.Route) (code, error) {
 		return code{}, fmt.Errorf("read secrets of %s/%s/%s: %w", r.Tenant, r.Container, r.Function, err)
 	}
 	m := r.Manifest
-	return code{route: r, files: files, loaded: loaded{r.FunctionID, r.Active, revision}, meta: instance.Meta{
+	c := code{route: r, files: files, loaded: loaded{r.FunctionID, r.Active, revision}, meta: instance.Meta{
 		Tenant: r.Tenant, Container: r.Container, Function: r.Function, Version: r.Active, Runtime: m.Runtime,
-		Entry: m.Entry, Model: m.Model, TimeoutMS: m.TimeoutMS, Config: m.Config, Secrets: secrets}}, nil
+		Entry: m.Entry, Model: m.Model, TimeoutMS: m.TimeoutMS, Config: m.Config, Secrets: secrets}}
+	if r.Tree == "" {
+		return c, nil
+	}
+	if h.cfg.Trees == nil {
+		return code{}, fmt.Errorf("link packages of %s/%s/%s version %d: this node has no package store", r.Tenant, r.Container, r.Function, r.Active)
+	}
+	began := time.Now()
+	h.cfg.Trees.Hold(r.Tree)
+	path, fetched, err := h.cfg.Trees.Tree(ctx, r.Tree)
+	if err != nil {
+		h.cfg.Trees.Release(r.Tree)
+		return code{}, fmt.Errorf("link packages of %s/%s/%s version %d: %w", r.Tenant, r.Container, r.Function, r.Active, err)
+	}
+	c.meta.Modules = path
+	if took := time.Since(began); fetched {
+		c.took.Fetch = took
+	} else {
+		c.took.Link = took
+	}
+	return c, nil
+}
+
+// release gives up the trees of code that goes into no instance.
+func (h *Handler) release(codes []code) {
+	for _, c := range codes {
+		if c.meta.Modules != "" {
+			h.cfg.Trees.Release(c.route.Tree)
+		}
+	}
 }
 
 // functionIDs finds the ids of the functions that the container has now, for the logs.

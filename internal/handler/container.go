@@ -65,10 +65,12 @@ type serving struct {
 	c      *container
 	owner  string // container id
 	limits atomic.Pointer[wire.Limits]
-	took   time.Duration // what assigning it took
+	took   Waits // what bringing it into service took, but for Queue
 
 	loaded   atomic.Pointer[map[string]loaded] // by function name; copied on change, under c.mu
 	adding   bool                              // guarded by c.mu
+	shown    bool                              // the package store; written by whoever writes code, one at a time
+	trees    []string                          // held until it is destroyed; guarded by registry.mu
 	spare    bool                              // made by a trial, which destroys it if it is not needed; guarded by c.mu
 	counted  bool                              // in the tenant's count; guarded by c.mu
 	checking atomic.Bool                       // a task asks whether it lives

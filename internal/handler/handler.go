@@ -21,10 +21,21 @@ type Store interface {
 	Settle(ctx context.Context, v hearth.Version) error
 }
 
+// Trees is the packages of versions, as they are on this node's disk.
+type Trees interface {
+	// Tree brings a tree onto the disk and returns where instances see its node_modules; fetched tells
+	// that packages had to come from the blob store.
+	Tree(ctx context.Context, key string) (path string, fetched bool, err error)
+	// Hold keeps a tree on the disk until Release was called as often.
+	Hold(key string)
+	Release(key string)
+}
+
 // Warden is what the handler asks of the warden beside the pool's starts and ends.
 type Warden interface {
 	Label(ctx context.Context, id, label string) error
 	Limit(ctx context.Context, id string, l wire.Limits) error
+	Mount(ctx context.Context, id string) error // shows the package store in an instance
 	Adopt(ctx context.Context, l wire.Listed) (*wire.Sandbox, error)
 	Destroy(ctx context.Context, id string) error
 	Stats(ctx context.Context) ([]wire.Stats, error)
@@ -50,7 +61,8 @@ type Config struct {
 	Store  Store
 	Pool   *pool.Pool
 	Warden Warden
-	Logs   Logs // nil: output belongs to nobody
+	Trees  Trees // nil: no version has packages
+	Logs   Logs  // nil: output belongs to nobody
 	// AdoptLogs attaches the output of an adopted instance, which had loaded r at least. Nil: the
 	// pool's Attach is called.
 	AdoptLogs func(s *wire.Sandbox, r *hearth.Route, functionID func(function string) (string, bool))

@@ -103,8 +103,16 @@ func (h *Handler) grant(w *waiter, a answer) (Grant, error) {
 	g.Queue = time.Since(w.since)
 	if w.cold {
 		g.Start = hearth.StartColdLocal
-		g.Assign = min(a.s.took, g.Queue)
-		g.Queue -= g.Assign
+		if a.s.took.Fetch > 0 {
+			g.Start = hearth.StartColdRemote
+		}
+		// What went on before the request came, or beside the wait for an instance, it did not wait for.
+		left := g.Queue
+		for _, part := range []struct{ to, took *time.Duration }{{&g.Assign, &a.s.took.Assign}, {&g.Link, &a.s.took.Link}, {&g.Fetch, &a.s.took.Fetch}} {
+			*part.to = min(*part.took, left)
+			left -= *part.to
+		}
+		g.Queue = left
 	}
 	return g, nil
 }

@@ -61,6 +61,9 @@ func (h *Handler) retired(s *serving, idle bool, why string) {
 func (h *Handler) destroy(s *serving) {
 	h.cfg.Pool.Destroy(s.inst)
 	h.registry.remove(s)
+	for _, tree := range h.registry.letGo(s) {
+		h.cfg.Trees.Release(tree)
+	}
 	c := s.c
 	c.mu.Lock()
 	c.drop(s)

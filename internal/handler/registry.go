@@ -62,6 +62,26 @@ func (r *registry) remove(s *serving) {
 	delete(r.servers, s.inst.ID())
 }
 
+// hold notes the trees that s needs as long as it lives.
+func (r *registry) hold(s *serving, codes []code) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, c := range codes {
+		if c.meta.Modules != "" {
+			s.trees = append(s.trees, c.route.Tree)
+		}
+	}
+}
+
+// letGo returns the trees that s held, once.
+func (r *registry) letGo(s *serving) []string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	trees := s.trees
+	s.trees = nil
+	return trees
+}
+
 func (r *registry) all() []*serving {
 	r.mu.Lock()
 	defer r.mu.Unlock()

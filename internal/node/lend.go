@@ -28,12 +28,12 @@ func (l lender) Acquire(ctx context.Context, r *hearth.Route) (proxy.Grant, erro
 
 type grant struct{ g handler.Grant }
 
-func (g grant) Conns() *upstream.Pool                 { return g.g.Instance.Conns() }
-func (g grant) Start() hearth.Start                   { return g.g.Start }
-func (g grant) Waited() (queue, assign time.Duration) { return g.g.Queue, g.g.Assign }
-func (g grant) Instance() (string, int64)             { return g.g.Instance.ID(), g.g.MemoryBytes() }
-func (g grant) Gone() <-chan struct{}                 { return g.g.Instance.Gone() }
-func (g grant) Route() *hearth.Route                  { return g.g.Route }
+func (g grant) Conns() *upstream.Pool     { return g.g.Instance.Conns() }
+func (g grant) Start() hearth.Start       { return g.g.Start }
+func (g grant) Waited() proxy.Waits       { return proxy.Waits(g.g.Waits) }
+func (g grant) Instance() (string, int64) { return g.g.Instance.ID(), g.g.MemoryBytes() }
+func (g grant) Gone() <-chan struct{}     { return g.g.Instance.Gone() }
+func (g grant) Route() *hearth.Route      { return g.g.Route }
 
 func (g grant) Ended() string {
 	if exit, known := g.g.Instance.Exit(); known && exit.OOM {
@@ -63,7 +63,7 @@ func (n *Node) record(route *hearth.Route, requestID string, c proxy.Call) {
 	}
 	n.logs.Record(route.FunctionID, route.Tenant, route.Container, route.Function, requestID, logs.Call{
 		Status: c.Status, Start: c.Start, Version: c.Version,
-		QueueMS: ms(c.Queue), AssignMS: ms(c.Assign), LoadMS: ms(c.Load), RunMS: ms(c.Run), TotalMS: ms(c.Total),
+		QueueMS: ms(c.Queue), FetchMS: ms(c.Fetch), LinkMS: ms(c.Link), AssignMS: ms(c.Assign), LoadMS: ms(c.Load), RunMS: ms(c.Run), TotalMS: ms(c.Total),
 		Instance: c.Instance, MemoryBytes: c.MemoryBytes, Error: c.Error, Component: string(c.Component), Reason: c.Reason,
 	})
 }

@@ -17,13 +17,21 @@ type Call struct {
 	Instance    string
 	MemoryBytes int64 // of the instance, when it was last looked at
 
-	Queue, Assign time.Duration // measured here
-	Load, Run     time.Duration // said by the instance: a hint, bounded
-	Total         time.Duration
+	Waits                   // measured here
+	Load, Run time.Duration // said by the instance: a hint, bounded
+	Total     time.Duration
 
 	Error     string // one sentence, empty if the function answered
 	Component hearth.Component
 	Reason    string
+}
+
+// Waits is what a cold request waited for, in the order in which it came.
+type Waits struct {
+	Queue  time.Duration // for an instance
+	Fetch  time.Duration // until its packages had come from the blob store
+	Link   time.Duration // until they were linked on this node's disk
+	Assign time.Duration // until the instance had its label, limits and code
 }
 
 // statusClientGone is recorded, never sent.

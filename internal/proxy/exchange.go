@@ -180,7 +180,7 @@ func (x *exchange) acquire() error {
 		x.version()
 	}
 	x.call.Start = grant.Start()
-	x.call.Queue, x.call.Assign = grant.Waited()
+	x.call.Waits = grant.Waited()
 	x.call.Instance, x.call.MemoryBytes = grant.Instance()
 	if x.p.expose {
 		x.own[3] = string(x.call.Start)

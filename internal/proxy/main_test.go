@@ -155,13 +155,13 @@ func (h *house) Acquire(ctx context.Context, r *hearth.Route) (proxy.Grant, erro
 // grant is the house as the lender of its instance.
 type grant struct{ h *house }
 
-func (g grant) Route() *hearth.Route                   { return &g.h.route }
-func (g grant) Conns() *upstream.Pool                  { return g.h.instance.Pool }
-func (g grant) Start() hearth.Start                    { return hearth.StartWarm }
-func (g grant) Instance() (string, int64)              { return "", 0 }
-func (g grant) Waited() (time.Duration, time.Duration) { return 0, 0 }
-func (g grant) Gone() <-chan struct{}                  { return g.h.instance.gone }
-func (g grant) Ended() string                          { return g.h.instance.end }
+func (g grant) Route() *hearth.Route      { return &g.h.route }
+func (g grant) Conns() *upstream.Pool     { return g.h.instance.Pool }
+func (g grant) Start() hearth.Start       { return hearth.StartWarm }
+func (g grant) Instance() (string, int64) { return "", 0 }
+func (g grant) Waited() proxy.Waits       { return proxy.Waits{} }
+func (g grant) Gone() <-chan struct{}     { return g.h.instance.gone }
+func (g grant) Ended() string             { return g.h.instance.end }
 func (g grant) Release(o proxy.Outcome) {
 	h := g.h
 	h.mu.Lock()

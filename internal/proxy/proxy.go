@@ -27,7 +27,7 @@ type Grant interface {
 	Route() *hearth.Route // what the instance serves: newer than Acquire's if it changed meanwhile
 	Conns() *upstream.Pool
 	Start() hearth.Start
-	Waited() (queue, assign time.Duration)
+	Waited() Waits
 	Instance() (id string, memoryBytes int64) // for the call's record
 
 	// Gone is closed when the instance has ended; Ended then says why: "died" or "oom".

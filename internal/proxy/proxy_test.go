@@ -834,8 +834,8 @@ func (p panics) Acquire(ctx context.Context, r *hearth.Route) (proxy.Grant, erro
 
 type panicGrant struct{ grant }
 
-func (panicGrant) Instance() (string, int64)              { return "", 0 }
-func (panicGrant) Waited() (time.Duration, time.Duration) { panic("boom") }
+func (panicGrant) Instance() (string, int64) { return "", 0 }
+func (panicGrant) Waited() proxy.Waits       { panic("boom") }
 
 func TestPanicIsAnswered(t *testing.T) {
 	t.Parallel()

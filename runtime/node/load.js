@@ -7,6 +7,7 @@ const { createRequire } = require('node:module');
 const { pathToFileURL } = require('node:url');
 const b = require('./builtins.js');
 const exercise = require('./exercise.js');
+const hoist = require('./hoist.js');
 const { LoadError } = require('./errors.js');
 const { detect } = require('./models.js');
 
@@ -65,6 +66,7 @@ function start(name, version) {
   try {
     manifest = b.parse(b.readFileSync(`${dir}/${version}.json`, 'utf8'));
     const file = `${dir}/${version}/${manifest.entry}`;
+    if (manifest.modules) hoist.add(manifest.modules, file, b.readFileSync(file, 'utf8'));
     try {
       exported = createRequire(file)(file);
     } catch (err) {

@@ -24,6 +24,7 @@ type Meta struct {
 	TimeoutMS int               `json:"timeout_ms"`
 	Config    json.RawMessage   `json:"config"`
 	Secrets   map[string]string `json:"secrets"`
+	Modules   string            `json:"modules,omitempty"` // where the instance sees the version's packages
 }
 
 // LogValue keeps the secrets out of logs.
@@ -36,6 +37,7 @@ type versionKey struct {
 
 // Write puts a version's files and its manifest below /fn, once: a second call for the same version
 // changes nothing, since a running instance never sees a version change. The manifest comes last.
+// A version with packages has no node_modules folder among its files.
 func (i *Instance) Write(function string, version int, meta Meta, files []hearth.File) error {
 	i.writing.Lock()
 	defer i.writing.Unlock()
@@ -80,6 +82,11 @@ func (i *Instance) write(function string, version int, meta Meta, files []hearth
 			return err
 		}
 		if err := writeFile(root, name, f.Data); err != nil {
+			return err
+		}
+	}
+	if meta.Modules != "" {
+		if err := root.Symlink(meta.Modules, folder+"/node_modules"); err != nil {
 			return err
 		}
 	}
