@@ -1,6 +1,6 @@
 'use strict';
 // What the host asks of the shim itself, on its own socket: is the event loop alive, load this
-// version ahead of its first request, and what to exercise.
+// version ahead of its first request, load these packages ahead of any version, and what to exercise.
 
 const b = require('./builtins.js');
 const errors = require('./errors.js');
@@ -8,8 +8,9 @@ const exercise = require('./exercise.js');
 const logs = require('./logs.js');
 const { enter } = require('./context.js');
 const { load, list, entry } = require('./load.js');
+const { preload: preloadPackages } = require('./preload.js');
 
-const MAX_BODY = 4096; // bytes of a request's body
+const MAX_BODY = 256 << 10; // characters of a request's body: 500 names of packages
 const CHECK_MS = 3000; // the most that Node.js may take to point at a syntax error
 
 /** Answers one request of the host. */
@@ -19,6 +20,9 @@ function handle(req, res) {
     case 'GET /exercise': return reply(res, 200, exercise.list(false));
     case 'GET /exercise/second': return reply(res, 200, exercise.list(true));
     case 'POST /load': return body(req, res, (doc) => preload(res, `${doc.function}`, `${doc.version}`));
+    case 'POST /preload': return body(req, res, (doc) => {
+      b.then(preloadPackages(doc.modules, doc.names), (done) => reply(res, 200, done), (err) => reply(res, 422, { message: `${err}` }));
+    });
     default: return reply(res, 404, { message: 'no such call' });
   }
 }

@@ -60,4 +60,4 @@ function count(x) {
   b.on(x.res, 'close', () => b.setImmediate(collect));
 }
 
-module.exports = { NAME, list, count };
+module.exports = { NAME, list, count, collect };

@@ -1,8 +1,10 @@
 package node_test
 
 import (
+	"encoding/json"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -63,6 +65,60 @@ func TestUndeclaredPackagesAreFoundAsUnderNpm(t *testing.T) {
 			}
 			if got := s.do(s.request(name, "GET", "/", nil)).body; strings.TrimSpace(got) != c.want {
 				t.Errorf("%s: %s, want %s", c.code, got, c.want)
+			}
+		}
+	})
+}
+
+// What was loaded ahead is what the function then gets, and what cannot be frozen is told.
+func TestPreload(t *testing.T) {
+	runtimes(t, func(t *testing.T, s *shim) {
+		modules := s.store()
+		ask, err := json.Marshal(map[string]any{"modules": modules, "names": []string{"a", "e", "top", "absent"}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got struct {
+			Loaded int
+			Left   []string
+		}
+		if err := json.Unmarshal([]byte(s.control("POST", "/preload", string(ask)).body), &got); err != nil || got.Loaded != 3 || len(got.Left) > 0 {
+			t.Fatalf("%+v, %v; want 3 loaded and nothing left", got, err)
+		}
+		file := filepath.Join(filepath.Dir(modules), "../../p/3/node_modules/top/index.js")
+		if err := os.WriteFile(file, []byte("module.exports = 'changed since'"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		s.put("f", manifest{"modules": modules}, "index.js", "module.exports = async () => require('top')")
+		if err := os.Symlink(modules, filepath.Join(s.root, "f", "1", "node_modules")); err != nil {
+			t.Fatal(err)
+		}
+		if got := s.do(s.request("f", "GET", "/", nil)).body; got != "direct" {
+			t.Errorf("the function got %q, want what was loaded ahead", got)
+		}
+	})
+}
+
+func TestPreloadTellsWhatCannotBeFrozen(t *testing.T) {
+	runtimes(t, func(t *testing.T, s *shim) {
+		modules := s.store()
+		for code, want := range map[string]string{
+			"setInterval(() => {}, 1000)":             "Timeout",
+			"require('net').createServer().listen(0)": "TCPSocketWrap TCPServerWrap",
+			"require('child_process').spawn(process.execPath, ['-e', 'setTimeout(() => {}, 5000)']).unref()": "ProcessWrap PipeWrap",
+		} {
+			name := "n" + strconv.Itoa(len(code))
+			file := filepath.Join(filepath.Dir(modules), "node_modules", name, "index.js")
+			if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(file, []byte(code), 0o644); err != nil {
+				t.Fatal(err)
+			}
+			var got struct{ Left []string }
+			body := s.control("POST", "/preload", `{"modules":"`+modules+`","names":["`+name+`"]}`).body
+			if err := json.Unmarshal([]byte(body), &got); err != nil || len(got.Left) == 0 || !strings.Contains(want, got.Left[0]) {
+				t.Errorf("%s: %s, %v; want one of %s", code, body, err, want)
 			}
 		}
 	})

@@ -10,6 +10,7 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"hearth"
@@ -21,6 +22,7 @@ import (
 //	GET  /exercise  → 200 [request]  what to send before the instance enters the pool
 //	GET  /exercise/second → 200 [request]  and what when the pool is calm
 //	POST /load      → 200 loaded | 422 failure
+//	POST /preload   → 200 {loaded, took, left}
 //
 // Silence is the caller's to bound, by its context. Each call has a connection of its own: control
 // is rare, and a connection kept is one more thing that a tenant could leave bytes in.
@@ -166,6 +168,42 @@ func (i *Instance) Load(ctx context.Context, function string, version int) (hear
 		return answer.Loaded, nil
 	}
 	return hearth.Loaded{}, &LoadError{hearth.Failure{Reason: "shape", Message: "The function has no shape that Hearth knows."}}
+}
+
+// Preloaded is what an instance says of the packages that it has loaded.
+type Preloaded struct {
+	Loaded int           // packages
+	Took   time.Duration // to load them: what an assignment saves
+	Left   []string      // what cannot be frozen, by Node.js's names: timers, sockets, processes
+}
+
+// Preload loads the packages called names from the tree whose node_modules the instance sees at
+// modules. The instance is not yet anybody's, and may be given only to one that uses the tree.
+func (i *Instance) Preload(ctx context.Context, modules string, names []string) (Preloaded, error) {
+	ask, err := json.Marshal(map[string]any{"modules": modules, "names": names})
+	if err != nil {
+		return Preloaded{}, fmt.Errorf("preload instance %s: %w", i.id, err)
+	}
+	status, body, err := i.ask(ctx, http.MethodPost, "/preload", ask)
+	var answer struct {
+		Loaded int      `json:"loaded"`
+		Took   float64  `json:"took"` // ms
+		Left   []string `json:"left"`
+	}
+	if err == nil && status != http.StatusOK {
+		err = fmt.Errorf("status %d", status)
+	}
+	if err == nil {
+		err = json.Unmarshal(body, &answer)
+	}
+	if err != nil {
+		return Preloaded{}, fmt.Errorf("preload instance %s: %w", i.id, err)
+	}
+	p := Preloaded{Loaded: answer.Loaded, Took: time.Duration(min(max(answer.Took, 0), 60_000) * float64(time.Millisecond))}
+	for _, left := range answer.Left[:min(len(answer.Left), 8)] {
+		p.Left = append(p.Left, clip(left, 64))
+	}
+	return p, nil
 }
 
 // ask makes one exchange on a connection of its own.
