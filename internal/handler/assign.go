@@ -61,14 +61,18 @@ func (h *Handler) prepare(ctx context.Context, c *container, routes []*hearth.Ro
 		return nil, err
 	}
 	defer done()
-	inst, err := h.cfg.Pool.Take(ctx, r.Manifest.Runtime, r.Limits.MemoryMiB)
+	inst, preloaded, err := h.cfg.Pool.Take(ctx, r.Manifest.Runtime, r.Limits.MemoryMiB, r.Tree)
 	reading.Wait()
 	if err != nil {
 		h.release(codes)
 		return nil, err
 	}
 	if read != nil {
-		h.cfg.Pool.Return(inst, r.Limits.MemoryMiB)
+		if preloaded {
+			h.cfg.Pool.Destroy(inst) // it was thawed
+		} else {
+			h.cfg.Pool.Return(inst, r.Limits.MemoryMiB)
+		}
 		return nil, read
 	}
 	began := time.Now()
@@ -79,6 +83,7 @@ func (h *Handler) prepare(ctx context.Context, c *container, routes []*hearth.Ro
 		h.release(codes)
 		return nil, &burntError{cause: err, died: died}
 	}
+	h.demand.cold(r, time.Now())
 	for _, code := range codes {
 		s.took.Fetch += code.took.Fetch
 		s.took.Link += code.took.Link

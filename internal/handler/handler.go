@@ -29,6 +29,8 @@ type Trees interface {
 	// Hold keeps a tree on the disk until Release was called as often.
 	Hold(key string)
 	Release(key string)
+	// Names are the packages that a version of this tree depends on itself.
+	Names(ctx context.Context, key string) ([]string, error)
 }
 
 // Warden is what the handler asks of the warden beside the pool's starts and ends.
@@ -69,6 +71,8 @@ type Config struct {
 	Log       *slog.Logger
 	Hooks     Hooks
 
+	PreloadBytes int64 // memory for instances that have loaded a tree's packages; 0: none
+
 	Idle   time.Duration // an instance without requests for this long is destroyed; default 10 m
 	Calm   time.Duration // an extra instance that has not been needed for this long is; default 1 m
 	Trials int           // versions tried at a time; default 2
@@ -87,6 +91,7 @@ type Handler struct {
 	registry registry
 	turns    *turns
 	builds   builds
+	demand   demand
 	tasks    tasks
 }
 
@@ -102,6 +107,7 @@ func New(c Config) *Handler {
 	h.routes.init()
 	h.registry.init()
 	h.builds.init()
+	h.demand.init()
 	h.turns = newTurns(c.Pool)
 	return h
 }
@@ -127,6 +133,7 @@ func (h *Handler) Run(ctx context.Context) error {
 	loops.Go(func() { h.reapLoop(ctx) })
 	loops.Go(func() { h.buildLoop(ctx) })
 	loops.Go(func() { h.turns.pumpLoop(ctx) })
+	loops.Go(func() { h.preloadLoop(ctx) })
 	loops.Wait()
 	h.tasks.close()
 	h.end()

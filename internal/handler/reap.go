@@ -155,6 +155,7 @@ func (h *Handler) weigh(all []wire.Stats, now time.Time) {
 	for _, st := range all {
 		s := h.registry.get(st.ID)
 		if s == nil {
+			h.demand.weighed(st.ID, st.MemoryBytes)
 			continue
 		}
 		s.memory.Store(st.MemoryBytes)

@@ -18,6 +18,9 @@ func (p *Pool) nextExercise(ctx context.Context) (do func(), later time.Duration
 		if s.need() > 0 {
 			return nil, 0 // the end of the start wakes the loop
 		}
+		if s.tree != nil {
+			continue // exercised to the end before it was frozen
+		}
 		n := slices.IndexFunc(s.ready, func(i *instance.Instance) bool { return !i.ExercisedMore() })
 		if n >= 0 && (next == nil || s.ready[n].Age() > next.Age()) {
 			next = s.ready[n]

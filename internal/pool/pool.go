@@ -30,14 +30,17 @@ const (
 type Starter interface {
 	Start(ctx context.Context, runtime string, l wire.Limits) (*wire.Sandbox, error)
 	Destroy(ctx context.Context, id string) error
+	Mount(ctx context.Context, id string) error // shows the package store in an instance
+	Freeze(ctx context.Context, id string, frozen bool) error
 }
 
 // Hooks tell of what happens; each may be nil. They must not block.
 type Hooks struct {
-	Started   func(runtime string, took time.Duration) // an instance entered the shelf or went to a taker
-	Failed    func(runtime string, err error)          // a start failed
-	Sized     func(runtime string, ready int)          // the shelf grew or shrank
-	Destroyed func(runtime string)                     // an instance and all that it had is gone
+	Started   func(runtime string, took time.Duration)  // an instance entered the shelf or went to a taker
+	Failed    func(runtime string, err error)           // a start failed
+	Sized     func(runtime string, ready int)           // the shelf grew or shrank
+	Preloaded func(tree, id string, took time.Duration) // an instance has loaded a tree's packages
+	Destroyed func(runtime string)                      // an instance and all that it had is gone
 }
 
 // Config says what a pool keeps.
@@ -69,6 +72,7 @@ type Pool struct {
 
 	mu      sync.Mutex
 	shelves map[kind]*shelf
+	refused map[string]string             // trees that cannot be preloaded, and why; bounded by mostRefused
 	live    map[string]*instance.Instance // all that are not destroyed, by id; bounded by the warden
 	ending  []*instance.Instance          // to be destroyed; bounded by live
 	busy    time.Time                     // when somebody last asked for an instance
@@ -85,13 +89,13 @@ func New(c Config) *Pool {
 		c.Calm = time.Second
 	}
 	p := &Pool{cfg: c, wake: make(chan struct{}, 1), news: make(chan struct{}, 1), busy: time.Now(),
-		shelves: map[kind]*shelf{}, live: map[string]*instance.Instance{}}
+		shelves: map[kind]*shelf{}, refused: map[string]string{}, live: map[string]*instance.Instance{}}
 	for n, r := range c.Runtimes {
 		s := &shelf{runtime: r, limits: c.Limits}
 		if n == 0 {
 			s.size = c.Size
 		}
-		p.shelves[kind{r, c.Limits.MemoryMiB}] = s
+		p.shelves[kind{runtime: r, memoryMiB: c.Limits.MemoryMiB}] = s
 	}
 	return p
 }
@@ -169,16 +173,17 @@ func (p *Pool) Ready() bool {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	s := p.shelves[kind{p.cfg.Runtimes[0], p.cfg.Limits.MemoryMiB}]
+	s := p.shelves[p.defaultKind()]
 	return s.full && (len(s.ready) > 0 || s.failures == 0)
 }
 
 // Stats is what the pool holds now.
 type Stats struct {
-	Size    int            // wanted of the default runtime
-	Ready   map[string]int // on the shelf, by runtime
-	Waiting map[string]int // takers in line, by runtime
-	Live    int            // instances that are not destroyed, assigned ones too
+	Size      int            // wanted of the default runtime
+	Ready     map[string]int // on the shelf, by runtime
+	Waiting   map[string]int // takers in line, by runtime
+	Preloaded int            // with a tree's packages loaded, frozen
+	Live      int            // instances that are not destroyed, assigned ones too
 }
 
 // Stats returns what the pool holds now.
@@ -187,6 +192,10 @@ func (p *Pool) Stats() Stats {
 	defer p.mu.Unlock()
 	st := Stats{Size: p.cfg.Size, Ready: map[string]int{}, Waiting: map[string]int{}, Live: len(p.live)}
 	for k, s := range p.shelves {
+		if s.tree != nil {
+			st.Preloaded += len(s.ready)
+			continue
+		}
 		st.Ready[k.runtime] += len(s.ready)
 		st.Waiting[k.runtime] += len(s.takers)
 	}
@@ -202,11 +211,15 @@ func (p *Pool) Size() int { return p.cfg.Size }
 // Default returns the default runtime.
 func (p *Pool) Default() string { return p.cfg.Runtimes[0] }
 
+func (p *Pool) defaultKind() kind {
+	return kind{runtime: p.cfg.Runtimes[0], memoryMiB: p.cfg.Limits.MemoryMiB}
+}
+
 // Shelved returns how many instances of the default runtime are ready.
 func (p *Pool) Shelved() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return len(p.shelves[kind{p.cfg.Runtimes[0], p.cfg.Limits.MemoryMiB}].ready)
+	return len(p.shelves[p.defaultKind()].ready)
 }
 
 // Changed is sent to, at most once until it is read, when a shelf has grown.
@@ -367,7 +380,7 @@ func (p *Pool) stop() {
 func (p *Pool) sized(runtime string) {
 	if h := p.cfg.Hooks.Sized; h != nil {
 		p.mu.Lock()
-		n := len(p.shelves[kind{runtime, p.cfg.Limits.MemoryMiB}].ready)
+		n := len(p.shelves[kind{runtime: runtime, memoryMiB: p.cfg.Limits.MemoryMiB}].ready)
 		p.mu.Unlock()
 		h(runtime, n)
 	}

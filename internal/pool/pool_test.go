@@ -61,6 +61,12 @@ func until(t *testing.T, what string, f func() bool) {
 	}
 }
 
+// take takes a generic instance.
+func take(ctx context.Context, p *pool.Pool, runtime string) (*instance.Instance, error) {
+	i, _, err := p.Take(ctx, runtime, memory, "")
+	return i, err
+}
+
 func TestPoolFillsExercisesAndRefills(t *testing.T) {
 	t.Parallel()
 	w := pooltest.New(t)
@@ -69,7 +75,7 @@ func TestPoolFillsExercisesAndRefills(t *testing.T) {
 	until(t, "a full pool", p.Ready)
 	var taken []*instance.Instance
 	for range 4 {
-		i, err := p.Take(t.Context(), "node24", memory)
+		i, err := take(t.Context(), p, "node24")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -119,11 +125,11 @@ func TestWhoTakesAnInstanceThatIsExercisedDoesNotWait(t *testing.T) {
 	until(t, "an exercise", func() bool {
 		return slices.ContainsFunc(w.Live(), func(i *pooltest.Instance) bool { return i.Exercised.Load() == 1 })
 	})
-	first, err := p.Take(t.Context(), "node24", memory)
+	first, err := take(t.Context(), p, "node24")
 	if err != nil || w.Get(first.ID()).Exercised.Load() != 0 {
 		t.Fatalf("took the one that is being exercised though there is another: %v", err)
 	}
-	second, err := p.Take(t.Context(), "node24", memory)
+	second, err := take(t.Context(), p, "node24")
 	if err != nil || w.Get(second.ID()).Exercised.Load() != 1 {
 		t.Fatalf("did not take the one that is being exercised when it is the last: %v", err)
 	}
@@ -141,7 +147,7 @@ func TestOldestFirst(t *testing.T) {
 	until(t, "a full pool", p.Ready)
 	last := ""
 	for range 3 {
-		i, err := p.Take(t.Context(), "node24", memory)
+		i, err := take(t.Context(), p, "node24")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -162,7 +168,7 @@ func TestOneThatDiesInThePoolIsReplaced(t *testing.T) {
 		i.Kill(false)
 	}
 	until(t, "two new ones", func() bool { return w.Starts() == 4 && p.Stats().Ready["node24"] == 2 })
-	i, err := p.Take(t.Context(), "node24", memory)
+	i, err := take(t.Context(), p, "node24")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -194,7 +200,7 @@ func TestTakersShareStartsOnAnEmptyPool(t *testing.T) {
 	seen := map[string]bool{}
 	for range 30 {
 		wg.Go(func() {
-			i, err := p.Take(t.Context(), "node26", memory)
+			i, err := take(t.Context(), p, "node26")
 			if err != nil {
 				t.Error(err)
 				return
@@ -232,7 +238,7 @@ func TestFailedStartsBackOffAndRecover(t *testing.T) {
 	p := run(t, w, pool.Config{Size: 2, Parallel: 2, Hooks: pool.Hooks{Failed: func(string, error) { failed.Add(1) }}})
 	ctx, cancel := context.WithTimeout(t.Context(), 600*time.Millisecond)
 	defer cancel()
-	if _, err := p.Take(ctx, "node24", memory); !errors.Is(err, context.DeadlineExceeded) {
+	if _, err := take(ctx, p, "node24"); !errors.Is(err, context.DeadlineExceeded) {
 		t.Fatalf("Take: %v, want a deadline", err)
 	} else if got := err.Error(); !contains(got, "no room") {
 		t.Errorf("Take: %q does not say what the last start failed of", got)
@@ -266,7 +272,7 @@ func TestTakerWhoLeavesLosesNothing(t *testing.T) {
 		wg.Go(func() {
 			ctx, cancel := context.WithTimeout(t.Context(), time.Duration(n%7)*time.Millisecond)
 			defer cancel()
-			if i, err := p.Take(ctx, "node24", memory); err == nil {
+			if i, err := take(ctx, p, "node24"); err == nil {
 				p.Return(i, memory)
 			}
 		})
@@ -284,7 +290,7 @@ func TestRunMayEndAtAnyMoment(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Duration(n)*100*time.Microsecond)
 		p.Run(ctx)
 		cancel()
-		if _, err := p.Take(t.Context(), "node24", memory); !errors.Is(err, pool.ErrStopped) {
+		if _, err := take(t.Context(), p, "node24"); !errors.Is(err, pool.ErrStopped) {
 			t.Fatalf("Take after Run: %v, want ErrStopped", err)
 		}
 		if l := len(w.Live()); l != 0 {
@@ -301,7 +307,7 @@ func TestKeepLeavesAssignedInstancesAlone(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	var wg sync.WaitGroup
 	wg.Go(func() { p.Run(ctx) })
-	i, err := p.Take(t.Context(), "node24", memory)
+	i, err := take(t.Context(), p, "node24")
 	if err == nil {
 		err = i.Assign("c")
 	}

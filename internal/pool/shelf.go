@@ -2,6 +2,7 @@ package pool
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -14,7 +15,8 @@ import (
 // kind is what an instance cannot change after its start.
 type kind struct {
 	runtime   string
-	memoryMiB int // V8's heap is sized by it
+	memoryMiB int    // V8's heap is sized by it
+	tree      string // whose packages it has loaded; "": of none, a generic instance
 }
 
 // shelf is the instances of one kind that wait, and the takers who wait for one; never both. The
@@ -22,6 +24,7 @@ type kind struct {
 type shelf struct {
 	runtime  string
 	limits   wire.Limits
+	tree     *Tree // nil: generic instances
 	size     int
 	ready    []*instance.Instance      // oldest first, at most size
 	takers   []chan *instance.Instance // first come first served, each of size 1; bounded by the callers
@@ -33,10 +36,20 @@ type shelf struct {
 	last     error     // what the last start failed of
 }
 
-// Take returns the oldest instance of a runtime, or waits in line for the next one until ctx ends.
+// Take returns an instance that has loaded tree's packages if one waits, else a generic one; preloaded
+// tells which. tree may be "".
+func (p *Pool) Take(ctx context.Context, runtime string, memoryMiB int, tree string) (i *instance.Instance, preloaded bool, err error) {
+	if i := p.takePreloaded(ctx, kind{runtime, memoryMiB, tree}); i != nil {
+		return i, true, nil
+	}
+	i, err = p.takeGeneric(ctx, runtime, memoryMiB)
+	return i, false, err
+}
+
+// takeGeneric returns the oldest instance of a runtime, or waits in line for the next one until ctx ends.
 // The instance is the caller's, to assign and to destroy. Node.js sizes its heap when it starts, so
 // an instance of another memory than the pool's is started for its taker and never kept ready.
-func (p *Pool) Take(ctx context.Context, runtime string, memoryMiB int) (*instance.Instance, error) {
+func (p *Pool) takeGeneric(ctx context.Context, runtime string, memoryMiB int) (*instance.Instance, error) {
 	p.mu.Lock()
 	s := p.shelf(runtime, memoryMiB)
 	if s == nil || p.stopped {
@@ -92,9 +105,9 @@ func (p *Pool) pick(s *shelf) *instance.Instance {
 // made when they are asked for; there are at most as many as sizes that a container may have. Call it
 // with mu.
 func (p *Pool) shelf(runtime string, memoryMiB int) *shelf {
-	k := kind{runtime, memoryMiB}
+	k := kind{runtime: runtime, memoryMiB: memoryMiB}
 	s := p.shelves[k]
-	if s == nil && p.shelves[kind{runtime, p.cfg.Limits.MemoryMiB}] != nil {
+	if s == nil && p.shelves[kind{runtime: runtime, memoryMiB: p.cfg.Limits.MemoryMiB}] != nil {
 		s = &shelf{runtime: runtime, limits: p.cfg.Limits}
 		s.limits.MemoryMiB = memoryMiB
 		p.shelves[k] = s
@@ -174,6 +187,9 @@ func (s *shelf) before(o *shelf) bool {
 	if a, b := s.unserved() > 0, o.unserved() > 0; a != b {
 		return a
 	}
+	if a, b := s.tree == nil, o.tree == nil; a != b {
+		return a // anybody can use a generic one
+	}
 	return s.need() > o.need()
 }
 
@@ -194,6 +210,9 @@ func (p *Pool) start(ctx context.Context, s *shelf) {
 		s.retry = time.Now().Add(jitter(wait))
 	}
 	p.mu.Unlock()
+	if errors.Is(err, errRefused) {
+		return
+	}
 	if err != nil {
 		if ctx.Err() != context.Canceled {
 			p.cfg.Log.Warn("cannot start instance", "runtime", s.runtime, "err", err)
@@ -219,7 +238,9 @@ func (p *Pool) startOne(ctx context.Context, s *shelf) (*instance.Instance, erro
 	if err != nil {
 		return nil, err
 	}
-	if p.wanted(s) {
+	if s.tree != nil {
+		err = p.preload(ctx, s, i)
+	} else if p.wanted(s) {
 		err = i.Ping(ctx) // it listens before Node.js runs: the ping waits for the shim
 	} else {
 		err = i.Exercise(ctx)
@@ -251,7 +272,7 @@ func (p *Pool) put(s *shelf, i *instance.Instance) {
 	}
 	p.mu.Lock()
 	switch {
-	case p.stopped || (len(s.takers) == 0 && len(s.ready) >= s.size):
+	case p.stopped || s.tree != nil && p.shelves[kind{s.runtime, s.limits.MemoryMiB, s.tree.Key}] != s || (len(s.takers) == 0 && len(s.ready) >= s.size):
 		p.mu.Unlock()
 		p.Destroy(i)
 		return

@@ -37,6 +37,8 @@ type Warden struct {
 	// Exercise is the list of requests to send before an instance enters the pool, More the list of
 	// those to send when the pool is calm.
 	Exercise, More string
+	// Preload answers /preload; nil says that all was loaded.
+	Preload func(i *Instance, modules string, names []string) string
 	// Holding, if set, holds each exercise's answer until it is closed or the host goes away.
 	Holding chan struct{}
 
@@ -62,6 +64,8 @@ type Manifest struct {
 type Instance struct {
 	ID, Runtime string
 	Exercised   atomic.Int64
+	Mounted     atomic.Bool
+	Frozen      atomic.Bool
 	Stuck       atomic.Bool // /ping is not answered
 
 	w       *Warden
@@ -122,6 +126,26 @@ func (w *Warden) Start(ctx context.Context, runtime string, l wire.Limits) (*wir
 	return i.sandbox()
 }
 
+// Mount shows the package store, of which there is none here.
+func (w *Warden) Mount(_ context.Context, id string) error {
+	i := w.Get(id)
+	if i == nil {
+		return errors.New("no such instance")
+	}
+	i.Mounted.Store(true)
+	return nil
+}
+
+// Freeze only notes it: what is frozen here would answer all the same.
+func (w *Warden) Freeze(_ context.Context, id string, frozen bool) error {
+	i := w.Get(id)
+	if i == nil {
+		return errors.New("no such instance")
+	}
+	i.Frozen.Store(frozen)
+	return nil
+}
+
 func (i *Instance) sandbox() (*wire.Sandbox, error) {
 	s := &wire.Sandbox{ID: i.ID, Runtime: i.Runtime, Label: i.Label()}
 	var err error
@@ -160,6 +184,17 @@ func (i *Instance) control(w http.ResponseWriter, r *http.Request) {
 		w.Write([]byte(i.w.Exercise))
 	case "/exercise/second":
 		w.Write([]byte(i.w.More))
+	case "/preload":
+		var ask struct {
+			Modules string
+			Names   []string
+		}
+		json.NewDecoder(r.Body).Decode(&ask)
+		if i.w.Preload != nil {
+			w.Write([]byte(i.w.Preload(i, ask.Modules, ask.Names)))
+			return
+		}
+		fmt.Fprintf(w, `{"loaded":%d,"took":40,"left":[]}`, len(ask.Names))
 	case "/load":
 		var ask struct {
 			Function string
