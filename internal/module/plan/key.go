@@ -1,12 +1,10 @@
 package plan
 
 import (
-	"bytes"
 	"cmp"
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
-	"hash"
 	"slices"
 )
 
@@ -21,33 +19,23 @@ const (
 	domainTree     = "hearth tree 1"
 )
 
-// digest hashes fields so that their borders count: each one after its length.
-type digest struct {
-	hash.Hash
-	buf []byte
-}
+// digest collects fields and hashes them so that their borders count: each one after its length.
+type digest struct{ buf []byte }
 
 func newDigest(domain string) *digest {
-	d := &digest{Hash: sha256.New()}
+	d := &digest{make([]byte, 0, 1024)}
 	return d.text(domain)
 }
 
 func (d *digest) text(s string) *digest {
+	d.buf = binary.BigEndian.AppendUint64(d.buf, uint64(len(s)))
 	d.buf = append(d.buf, s...)
-	return d.flush()
+	return d
 }
 
 func (d *digest) number(n int) *digest {
+	d.buf = binary.BigEndian.AppendUint64(d.buf, 8)
 	d.buf = binary.BigEndian.AppendUint64(d.buf, uint64(n))
-	return d.flush()
-}
-
-func (d *digest) flush() *digest {
-	var length [8]byte
-	binary.BigEndian.PutUint64(length[:], uint64(len(d.buf)))
-	d.Write(length[:])
-	d.Write(d.buf)
-	d.buf = d.buf[:0]
 	return d
 }
 
@@ -59,7 +47,12 @@ func (d *digest) texts(m map[string]string) *digest {
 	return d
 }
 
-func (d *digest) hex() string { return hex.EncodeToString(d.Sum(nil)) }
+func (d *digest) raw() string {
+	sum := sha256.Sum256(d.buf)
+	return string(sum[:])
+}
+
+func (d *digest) hex() string { return hex.EncodeToString([]byte(d.raw())) }
 
 // content returns the name of what is unpacked for a package that nothing is built of.
 func (p *Package) content() string {
@@ -174,7 +167,7 @@ func (g *graph) identify(n *node) string {
 	if n.Scripts {
 		d.text("scripts").text(g.o.Platform.String()).text(g.o.ABI)
 	}
-	return string(d.Sum(nil))
+	return d.raw()
 }
 
 // classify finds which nodes nothing tells apart: equal identities, equal names of edges, and edges
@@ -300,9 +293,9 @@ func (g *graph) alone(n *node) {
 // and what it leads to outside, then, round by round, the colours of what it leads to inside. No two
 // members of a merged graph stay equal, so the rounds end, mostly before the first.
 func (g *graph) cycle(members []int, work *int) error {
-	colour := make(map[int][]byte, len(members))
+	colour := make(map[int]string, len(members))
 	for _, i := range members {
-		colour[i] = nil
+		colour[i] = ""
 	}
 	inside := func(i int) bool { _, ok := colour[i]; return ok }
 	for _, i := range members {
@@ -314,19 +307,19 @@ func (g *graph) cycle(members []int, work *int) error {
 				d.text(g.nodes[e.to].Key)
 			}
 		}
-		colour[i] = d.Sum(nil)
+		colour[i] = d.raw()
 	}
 	order := slices.Clone(members)
 	for !g.inOrder(order, colour) {
-		next := make(map[int][]byte, len(members))
+		next := make(map[int]string, len(members))
 		for _, i := range members {
-			d := newDigest(domainCycle).text("round").text(string(colour[i]))
+			d := newDigest(domainCycle).text("round").text(colour[i])
 			for _, e := range g.nodes[i].out {
 				if inside(e.to) {
-					d.text(e.name).text(string(colour[e.to]))
+					d.text(e.name).text(colour[e.to])
 				}
 			}
-			next[i] = d.Sum(nil)
+			next[i] = d.raw()
 			if *work += 20 * (1 + len(g.nodes[i].out)); *work > maxWork {
 				return refuse("its packages are too entangled to be told apart")
 			}
@@ -360,10 +353,10 @@ func (g *graph) cycle(members []int, work *int) error {
 }
 
 // inOrder sorts by colour, and reports whether no two are equal.
-func (g *graph) inOrder(order []int, colour map[int][]byte) bool {
-	slices.SortFunc(order, func(a, b int) int { return bytes.Compare(colour[a], colour[b]) })
+func (g *graph) inOrder(order []int, colour map[int]string) bool {
+	slices.SortFunc(order, func(a, b int) int { return cmp.Compare(colour[a], colour[b]) })
 	for at := 1; at < len(order); at++ {
-		if bytes.Equal(colour[order[at-1]], colour[order[at]]) {
+		if colour[order[at-1]] == colour[order[at]] {
 			return false
 		}
 	}

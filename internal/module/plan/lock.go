@@ -271,7 +271,7 @@ func (r *reader) commands() map[string]string {
 	r.members(func(command string) {
 		base := path.Base(strings.ReplaceAll(command, `\`, "/"))
 		if !goodCommand(base) {
-			r.fail("the command %q is none", clip(command))
+			r.fail("%q can't be a command", clip(command))
 			return
 		}
 		add(base, r.text())

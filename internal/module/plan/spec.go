@@ -18,7 +18,7 @@ var (
 	scpLike  = regexp.MustCompile(`^[^@]+@[^:.]+\.[^:]+:.+$`)
 	pathLike = regexp.MustCompile(`^(\.|~/|~$|[/\\]|[a-zA-Z]:)`)
 	archive  = regexp.MustCompile(`(?i)\.(tgz|tar\.gz|tar)$`)
-	tag      = regexp.MustCompile(`^[a-zA-Z0-9_][a-zA-Z0-9._-]*$`)
+	tag      = regexp.MustCompile(`^[a-zA-Z0-9_][a-zA-Z0-9_-]*(\.[a-zA-Z0-9_-]+)*$`)
 
 	partial    = `[v=\s]*(?:[xX*]|\d{1,16})(?:\.(?:[xX*]|\d{1,16})(?:\.(?:[xX*]|\d{1,16})(?:-?[0-9A-Za-z-]+(?:\.[0-9A-Za-z-]+)*)?(?:\+[0-9A-Za-z-]+(?:\.[0-9A-Za-z-]+)*)?)?)?`
 	comparator = `(?:[<>]=?|=|~>?|\^)?\s*` + partial
@@ -28,6 +28,9 @@ var (
 // elsewhere says why a spec leads to something other than a registry, or "". It follows
 // npm-package-arg (lib/npa.js), which decides the same for npm.
 func elsewhere(spec string) string {
+	if !strings.ContainsAny(spec, `:/\.@~`) || strings.Trim(spec, "0123456789.^~<>=|*xX -") == "" && !strings.HasPrefix(strings.TrimSpace(spec), ".") {
+		return "" // most are plain ranges, and a lock has thousands
+	}
 	spec = strings.TrimSpace(spec)
 	switch scheme, _, _ := strings.Cut(strings.ToLower(protocol.FindString(spec)), ":"); {
 	case scheme == "npm":
