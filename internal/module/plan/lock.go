@@ -176,8 +176,8 @@ func (r *reader) field(f *fields, key string) {
 		f.version = r.text()
 	case "integrity":
 		f.integrity = r.text()
-	case "hasInstallScript", "gypfile":
-		f.scripts = r.boolean() || f.scripts
+	case "hasInstallScript":
+		f.scripts = r.boolean()
 	case "dev":
 		f.dev = r.boolean()
 	case "extraneous":
