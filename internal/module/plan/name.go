@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// maxText bounds names, versions and ranges: npm has 214 for a name, semver 256 for a version.
+// npm has 214 bytes for a name, and semver 256 for a version or a range.
 const (
 	maxName    = 214
 	maxVersion = 256
