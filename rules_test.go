@@ -39,6 +39,7 @@ var rules = []struct {
 	{"hearth/internal/handler/…", above, "imports run downward"},
 	{"hearth/internal/pool/…", append(above, "hearth/internal/handler/…", "hearth/internal/sandbox/…"), "imports run downward, and instances are the warden's"},
 	{"hearth/internal/module/…", append(above, "hearth/internal/handler/…", "hearth/internal/pool/…"), "imports run downward"},
+	{"hearth/internal/module/plan", []string{"net/…", "os/exec", thirdParty}, "it judges hostile locks and needs nothing but their bytes"},
 	{"hearth/internal/store/…", append(above, "hearth/internal/handler/…"), "it serves every room and knows none"},
 	{"hearth/internal/logs/…", append(above, "hearth/internal/handler/…"), "it serves every room and knows none"},
 	{"hearth/internal/auth/…", append(above, "hearth/internal/handler/…"), "it serves every room and knows none"},
