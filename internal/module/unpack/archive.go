@@ -260,8 +260,8 @@ func (rd *reader) normal(t *tree, h *tar.Header) (Entry, error) {
 
 // onlyNames says whether PAX records are those that long names need.
 func onlyNames(records map[string]string) bool {
-	for key := range records {
-		if key != "path" && key != "linkpath" {
+	for key, value := range records {
+		if key != "path" && key != "linkpath" || value == "" {
 			return false
 		}
 	}
