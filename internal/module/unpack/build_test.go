@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"sync"
 
 	"github.com/klauspost/compress/zstd"
 )
@@ -121,14 +122,15 @@ func gz(b []byte) []byte {
 	return buf.Bytes()
 }
 
-func zst(b []byte) []byte {
-	e, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1))
+var encoder = sync.OnceValue(func() *zstd.Encoder {
+	e, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(2))
 	if err != nil {
 		panic(err)
 	}
-	defer e.Close()
-	return e.EncodeAll(b, nil)
-}
+	return e
+})
+
+func zst(b []byte) []byte { return encoder().EncodeAll(b, nil) }
 
 func digestOf(b []byte) string {
 	sum := sha256.Sum256(b)

@@ -58,7 +58,7 @@ func checkContent(t *testing.T, c *Content) {
 }
 
 func FuzzTarball(f *testing.F) {
-	for _, h := range cases(f) {
+	for _, h := range cases() {
 		if h.form != archive && len(h.data) < 20_000 {
 			f.Add(h.data, h.form == tarball)
 			if h.form == tarball && h.want != ReasonPacking {
@@ -93,7 +93,7 @@ func FuzzTarball(f *testing.F) {
 }
 
 func FuzzArchive(f *testing.F) {
-	for _, h := range cases(f) {
+	for _, h := range cases() {
 		if h.form != tarball && len(h.data) < 20_000 {
 			f.Add(h.data, h.form == archive)
 		}

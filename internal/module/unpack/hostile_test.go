@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -89,7 +90,7 @@ func badTargets() []string {
 		"../a/../../canary", "b/c/../../../../canary", "../../dst/a/x", "", "//canary", "../../../../../../../../etc"}
 }
 
-func cases(t testing.TB) []hostile {
+var cases = sync.OnceValue(func() []hostile {
 	var all []hostile
 	add := func(name string, f form, data []byte, want string, has ...string) {
 		all = append(all, hostile{fmt.Sprintf("%s: %s", f, name), f, data, want, has})
@@ -173,7 +174,7 @@ func cases(t testing.TB) []hostile {
 	hostileTarballs(add)
 	hostileArchives(add)
 	return all
-}
+})
 
 func same(b []byte) []byte { return b }
 
@@ -461,7 +462,7 @@ func listing(t testing.TB, root string) (lines []string) {
 // Each hostile archive is refused for its reason or taken without what is hostile in it; either way
 // nothing outside the target folder changes, nothing is written before all was read, and nothing hangs.
 func TestHostileArchives(t *testing.T) {
-	all := cases(t)
+	all := cases()
 	counts := map[form]int{}
 	seen := map[string]bool{}
 	for _, h := range all {
