@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"slices"
 	"strings"
 	"sync"
@@ -28,10 +29,8 @@ func newProxy(t *testing.T, server *registrytest.Registry, o ProxyOptions) *Prox
 
 func get(p *Proxy, method, target string) *httptest.ResponseRecorder {
 	rec := httptest.NewRecorder()
-	req := httptest.NewRequest(method, "http://127.0.0.1:4873/", strings.NewReader(""))
-	req.URL.Opaque = target // as it was written
-	req.URL.Path, req.URL.RawPath = "", ""
-	if u, err := req.URL.Parse(target); err == nil {
+	req := httptest.NewRequest(method, "http://127.0.0.1:4873/", nil)
+	if u, err := url.ParseRequestURI(target); err == nil { // as net/http's server does
 		req.URL = u
 	}
 	p.ServeHTTP(rec, req)
@@ -227,7 +226,7 @@ func TestProxyRefusesWhatIsNoRequest(t *testing.T) {
 	defer end()
 	for request, want := range map[string]string{
 		"GET /x HTTP/1.1\r\nHost: y\r\nX: " + strings.Repeat("x", 64<<10) + "\r\n\r\n":                   "431",
-		"GET http://169.254.169.254/latest HTTP/1.1\r\nHost: 169.254.169.254\r\n\r\n":                    "404",
+		"GET http://169.254.169.254/latest/meta-data HTTP/1.1\r\nHost: 169.254.169.254\r\n\r\n":          "404",
 		"CONNECT 169.254.169.254:80 HTTP/1.1\r\nHost: 169.254.169.254:80\r\n\r\n":                        "405",
 		"POST /-/npm/v1/security/audits HTTP/1.1\r\nHost: y\r\nContent-Length: 1000000000\r\n\r\n":       "405",
 		"GET /x HTTP/1.1\r\nHost: evil.test\r\nUpgrade: websocket\r\nConnection: Upgrade, close\r\n\r\n": "200",
