@@ -10,14 +10,15 @@ import (
 // the operator's npmrc, the second may not.
 type access struct {
 	URL    string `json:"url"`
-	Auth   string `json:"auth"` // value of the Authorization header
-	CA     []byte `json:"ca"`   // PEM, beside the system's certificates
+	Auth   string `json:"auth"`           // value of the Authorization header
+	Path   string `json:"path,omitempty"` // where it may go; "" is the URL's own
+	CA     []byte `json:"ca"`             // PEM, beside the system's certificates
 	Source string `json:"source"`
 }
 
 // Access returns what Open takes. It holds the credentials.
 func (r *Registry) Access() ([]byte, error) {
-	b, err := json.Marshal(access{URL: r.URL(), Auth: r.auth, CA: r.ca, Source: r.Source})
+	b, err := json.Marshal(access{URL: r.URL(), Auth: r.auth, Path: r.authPath, CA: r.ca, Source: r.Source})
 	if err != nil {
 		return nil, fmt.Errorf("encode access to registry: %w", err)
 	}
@@ -34,7 +35,7 @@ func Open(encoded []byte) (*Registry, error) {
 	if err != nil {
 		return nil, fmt.Errorf("decode access to registry: %w", err)
 	}
-	r, err := connect(base, a.Auth, a.CA)
+	r, err := connect(site{base: base, auth: a.Auth, authPath: a.Path, ca: a.CA})
 	if err != nil {
 		return nil, err
 	}

@@ -45,7 +45,7 @@ const (
 // present try and of the whole (-1: unknown). Errors are *hearth.Error of CodeUnavailable, or the
 // context's.
 func (r *Registry) Fetch(ctx context.Context, name, version, integrity string, file *os.File, progress func(done, total int64)) error {
-	if !validName(name) || !validVersion.MatchString(version) {
+	if !ValidName(name) || !validVersion.MatchString(version) {
 		return hearth.Errorf(hearth.CodeInvalid, "%.220q at %.100q is not an npm package at an exact version", name, version)
 	}
 	sums := sha512s(integrity)
@@ -97,17 +97,27 @@ func (r *Registry) explain(ctx context.Context, what string, err error) error {
 		return fmt.Errorf("fetch %s from %s: %w", what, r.URL(), err) // the file's own error
 	}
 	out := &hearth.Error{Code: hearth.CodeUnavailable, Component: hearth.ComponentPlatform, Reason: f.reason, RetryAfter: f.after, Cause: f.err}
+	advice := "--npm-registry"
+	if r.private {
+		advice = "the scope's URL"
+	}
 	switch f.reason {
 	case "package_missing":
-		out.Message = fmt.Sprintf("the npm registry %s does not have %s; name one that has it with --npm-registry", r.URL(), what)
+		out.Message = fmt.Sprintf("the npm registry %s does not have %s", r.URL(), what)
+		if !r.private {
+			out.Message += "; name one that has it with --npm-registry"
+		}
 	case "registry_denied":
 		out.Message = fmt.Sprintf("the npm registry %s refuses %s (status %d); check the credentials for it in ~/.npmrc", r.URL(), what, f.status)
+		if r.private {
+			out.Message = fmt.Sprintf("the npm registry %s refuses %s (status %d); check the token of its scope", r.URL(), what, f.status)
+		}
 	case "integrity":
-		out.Message = fmt.Sprintf("the npm registry %s serves another %s than the one that was asked for; nothing of it was used; name another registry with --npm-registry", r.URL(), what)
+		out.Message = fmt.Sprintf("the npm registry %s serves another %s than the one that was asked for; nothing of it was used; check %s", r.URL(), what, advice)
 	case "registry_answer":
-		out.Message = fmt.Sprintf("the npm registry %s gives no usable answer for %s; check --npm-registry", r.URL(), what)
+		out.Message = fmt.Sprintf("the npm registry %s gives no usable answer for %s; check %s", r.URL(), what, advice)
 	default:
-		out.Message = fmt.Sprintf("the npm registry %s cannot be reached for %s; check the network and --npm-registry, then try again", r.URL(), what)
+		out.Message = fmt.Sprintf("the npm registry %s cannot be reached for %s; check the network and %s, then try again", r.URL(), what, advice)
 	}
 	return out
 }
@@ -212,12 +222,12 @@ func (r *Registry) document(ctx context.Context, escaped, accept string, most in
 	if err != nil {
 		return final("registry_answer", "make the URL of %q: %w", escaped, err)
 	}
-	body, _, err := r.get(ctx, target, accept, most)
+	res, err := r.get(ctx, "version", target, map[string]string{"Accept": accept}, most)
 	if err != nil {
 		return err
 	}
-	defer body.Close()
-	text, err := io.ReadAll(body)
+	defer res.body.Close()
+	text, err := io.ReadAll(res.body)
 	if err != nil {
 		return answerFault("read the answer", err)
 	}
@@ -235,21 +245,26 @@ func (r *Registry) download(ctx context.Context, target *url.URL, sums [][]byte,
 	if _, err := file.Seek(0, io.SeekStart); err != nil {
 		return err
 	}
-	body, total, err := r.get(ctx, target, "application/octet-stream, */*", MostTarball)
+	return r.stream(ctx, target, sums, file, progress)
+}
+
+// stream writes the tarball to w. What it wrote counts only when it returns nil.
+func (r *Registry) stream(ctx context.Context, target *url.URL, sums [][]byte, w io.Writer, progress func(done, total int64)) error {
+	res, err := r.get(ctx, "tarball", target, map[string]string{"Accept": "application/octet-stream, */*"}, MostTarball)
 	if err != nil {
 		return err
 	}
-	defer body.Close()
+	defer res.body.Close()
 	hash := sha512.New()
-	buf := make([]byte, 128<<10)
+	buf := make([]byte, 32<<10)
 	for done := int64(0); ; {
-		n, err := body.Read(buf)
+		n, err := res.body.Read(buf)
 		hash.Write(buf[:n])
-		if _, err := file.Write(buf[:n]); err != nil {
+		if _, err := w.Write(buf[:n]); err != nil {
 			return err
 		}
 		done += int64(n)
-		progress(done, total)
+		progress(done, res.size)
 		if err == io.EOF {
 			break
 		}
@@ -263,56 +278,92 @@ func (r *Registry) download(ctx context.Context, target *url.URL, sums [][]byte,
 	return nil
 }
 
-// get sends one request and returns the body of a 200, which fails past most bytes and when no byte
-// comes for r.stall, and its length or -1.
-func (r *Registry) get(ctx context.Context, target *url.URL, accept string, most int64) (_ io.ReadCloser, size int64, err error) {
+// answer is a 200, or a 304 without a body.
+type answer struct {
+	body      io.ReadCloser // nil when unchanged
+	size      int64         // -1: unknown
+	header    http.Header
+	unchanged bool
+}
+
+// get sends one request and returns the answer, whose body fails past most bytes and when it comes
+// too slowly. kind is for the hooks. headers may have validators; without them a 304 is a fault.
+func (r *Registry) get(ctx context.Context, kind string, target *url.URL, headers map[string]string, most int64) (_ *answer, err error) {
 	ctx, cancel := context.WithCancelCause(ctx)
+	status := 0
 	defer func() {
+		r.options.Hooks.request(kind, status)
 		if err != nil {
 			cancel(nil)
 		}
 	}()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, target.String(), nil)
 	if err != nil {
-		return nil, 0, final("registry_answer", "make a request for %s: %w", target, err)
+		return nil, final("registry_answer", "make a request for %s: %w", target, err)
 	}
-	req.Header.Set("Accept", accept)
 	req.Header.Set("User-Agent", "hearth")
-	if r.auth != "" { // target is always at our registry's host
+	validators := false
+	for name, value := range headers {
+		req.Header.Set(name, value)
+		validators = validators || strings.HasPrefix(name, "If-")
+	}
+	if r.auth != "" && strings.HasPrefix(target.Path, r.authPath) { // target is always at our registry's host
 		req.Header.Set("Authorization", r.auth)
 	}
 	res, err := r.client.Do(req)
 	if err != nil {
-		return nil, 0, answerFault("get", err)
+		return nil, answerFault("get", err)
+	}
+	status = res.StatusCode
+	if status == http.StatusNotModified && validators {
+		err = res.Body.Close()
+		cancel(nil)
+		return &answer{header: res.Header, unchanged: true}, err
 	}
 	if err := statusFault(target, res); err != nil {
 		_ = res.Body.Close()
-		return nil, 0, err
+		return nil, err
 	}
 	if res.ContentLength > most {
 		_ = res.Body.Close()
-		return nil, 0, final("registry_answer", "get %s: %d bytes, more than %d", target, res.ContentLength, most)
+		return nil, final("registry_answer", "get %s: %d bytes, more than %d", target, res.ContentLength, most)
 	}
-	return &boundedBody{ctx: ctx, cancel: cancel, body: res.Body, left: most, stall: r.stall,
-		stalled: time.AfterFunc(r.stall, func() { cancel(errStalled) })}, res.ContentLength, nil
+	body := &boundedBody{ctx: ctx, cancel: cancel, body: res.Body, most: most, left: most, stall: r.stall, count: r.options.Hooks.bytes}
+	body.stalled = time.AfterFunc(r.stall, func() { cancel(errStalled) })
+	body.stalled.Stop()
+	return &answer{body: body, size: res.ContentLength, header: res.Header}, nil
 }
 
 var errStalled = errors.New("no byte comes any more")
+
+// slowest is the rate, in bytes a second, below which a body is given up once it had the time of a
+// stall: one byte a second is never silent, and would hold its reader for years.
+const slowest = 1 << 10
 
 // boundedBody belongs to one goroutine. It ends the request with its Close.
 type boundedBody struct {
 	ctx     context.Context // of the request
 	cancel  context.CancelCauseFunc
 	body    io.ReadCloser
+	most    int64
 	left    int64
 	stall   time.Duration
+	waited  time.Duration // for bytes
 	stalled *time.Timer
+	count   func(int64)
 }
 
 func (b *boundedBody) Read(p []byte) (int, error) {
+	// The clock runs only in here: a reader that is busy elsewhere is not the registry's fault.
+	patience := b.stall + time.Duration(b.most-b.left)*time.Second/slowest
+	b.stalled.Reset(max(0, min(b.stall, patience-b.waited)))
+	began := time.Now()
 	n, err := b.body.Read(p)
-	b.stalled.Reset(b.stall)
-	switch b.left -= int64(n); {
+	b.stalled.Stop()
+	b.waited += time.Since(began)
+	b.left -= int64(n)
+	b.count(int64(n))
+	switch {
 	case b.left < 0:
 		return 0, final("registry_answer", "the answer is longer than it may be")
 	case err != nil && err != io.EOF && context.Cause(b.ctx) == errStalled:
@@ -371,6 +422,8 @@ func (r *Registry) checkRedirect(req *http.Request, via []*http.Request) error {
 		return final("registry_answer", "more than %d redirects", redirects)
 	case req.URL.Host != r.base.Host, req.URL.Scheme != r.base.Scheme:
 		return final("registry_answer", "redirected to another host, %.200q", req.URL.Host)
+	case !strings.HasPrefix(req.URL.Path, r.authPath):
+		req.Header.Del("Authorization")
 	}
 	return nil
 }
@@ -401,7 +454,10 @@ func overlap(a, b [][]byte) bool {
 // npm's rules for names (old ones have capitals), and the exact versions of Semantic Versioning.
 var (
 	nameForm     = regexp.MustCompile(`^(@[A-Za-z0-9~-][A-Za-z0-9._~-]*/)?[A-Za-z0-9~-][A-Za-z0-9._~-]*$`)
-	validVersion = regexp.MustCompile(`^[0-9]{1,9}\.[0-9]{1,9}\.[0-9]{1,9}(-[0-9A-Za-z.-]{1,100})?(\+[0-9A-Za-z.-]{1,100})?$`)
+	validVersion = regexp.MustCompile(`^[0-9]{1,16}\.[0-9]{1,16}\.[0-9]{1,16}(-[0-9A-Za-z.-]{1,100})?(\+[0-9A-Za-z.-]{1,100})?$`)
 )
 
-func validName(name string) bool { return len(name) <= 214 && nameForm.MatchString(name) }
+// ValidName says whether an npm package may have this name.
+func ValidName(name string) bool {
+	return len(name) <= 214 && name != "-" && nameForm.MatchString(name)
+}

@@ -96,27 +96,28 @@ func expand(s string, env func(string) string) string {
 	})
 }
 
-// auth returns the Authorization header for a registry: of the keys "//host/path/:_authToken" and its
-// kin, those with the longest path that the registry's URL begins with. A key without a host, as old
-// npms took it, is ignored: it would send its secret to any registry.
-func (n npmrc) auth(base *url.URL) string {
-	path := strings.TrimRight(base.Path, "/") + "/"
+// auth returns the Authorization header for a registry, and the path below which it may be sent: of
+// the keys "//host/path/:_authToken" and its kin, those with the longest path that the registry's URL
+// begins with. A key without a host, as old npms took it, is ignored: it would send its secret to any
+// registry.
+func (n npmrc) auth(base *url.URL) (header, path string) {
+	path = strings.TrimRight(base.Path, "/") + "/"
 	for {
 		key := "//" + base.Host + path
 		if token := n.get(key + ":_authToken"); token != "" {
-			return "Bearer " + token
+			return "Bearer " + token, path
 		}
 		if pair := n.get(key + ":_auth"); pair != "" {
-			return "Basic " + pair
+			return "Basic " + pair, path
 		}
 		if user := n.get(key + ":username"); user != "" {
 			password, err := base64.StdEncoding.DecodeString(n.get(key + ":_password"))
 			if err == nil {
-				return "Basic " + base64.StdEncoding.EncodeToString([]byte(user+":"+string(password)))
+				return "Basic " + base64.StdEncoding.EncodeToString([]byte(user+":"+string(password))), path
 			}
 		}
 		if path == "/" {
-			return ""
+			return "", ""
 		}
 		path = path[:strings.LastIndexByte(strings.TrimRight(path, "/"), '/')+1]
 	}

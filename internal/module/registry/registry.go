@@ -15,6 +15,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
+	"syscall"
 	"time"
 
 	"hearth"
@@ -25,13 +27,25 @@ type Registry struct {
 	Source  string   // where its URL was found, for people: "--npm-registry", "/root/.npmrc"
 	Skipped []string // npmrc files that are there but may not be read by this user
 
-	base   *url.URL // path ends in "/", no user
-	ca     []byte   // of npm's cafile
-	auth   string   // value of the Authorization header, or ""
+	site
 	client *http.Client
 	stall  time.Duration // without a byte of a body
+	large  chan struct{} // of one: who reads a large document
+	away   atomic.Int64  // until when, Unix nanoseconds, the registry is taken to be away where there is a copy
 
 	wait func(context.Context, time.Duration) error // between tries; tests replace it
+	now  func() time.Time
+}
+
+// site is where a registry is and how it is used.
+type site struct {
+	base     *url.URL                                               // path ends in "/", no user
+	ca       []byte                                                 // of npm's cafile
+	auth     string                                                 // value of the Authorization header, or ""
+	authPath string                                                 // where it may go: paths that begin so; "" is the URL's own
+	private  bool                                                   // a tenant's, who reads its errors
+	guard    func(network, address string, _ syscall.RawConn) error // judges what is connected to; may be nil
+	options  Options
 }
 
 // URL returns the registry's URL, which holds no credentials and ends in a slash.
@@ -137,7 +151,7 @@ func newRegistry(raw string, rc npmrc) (*Registry, error) {
 	case base.RawQuery != "" || base.Fragment != "":
 		return nil, errors.New("it has a query or a fragment")
 	}
-	auth := rc.auth(base)
+	auth, authPath := rc.auth(base)
 	if base.User != nil && auth == "" {
 		password, _ := base.User.Password()
 		auth = "Basic " + base64.StdEncoding.EncodeToString([]byte(base.User.Username()+":"+password))
@@ -151,26 +165,36 @@ func newRegistry(raw string, rc npmrc) (*Registry, error) {
 			return nil, fmt.Errorf("read npm's cafile: %w", err)
 		}
 	}
-	return connect(base, auth, ca)
+	return connect(site{base: base, auth: auth, authPath: authPath, ca: ca})
 }
 
+// connections is how many requests are under way at once at one registry; npm has 15.
+const connections = 32
+
 // connect makes the client; it sends nothing yet.
-func connect(base *url.URL, auth string, ca []byte) (*Registry, error) {
-	r := &Registry{base: base, ca: ca, wait: sleep, stall: stallTime, auth: auth}
-	roots, err := certificates(ca)
+func connect(s site) (*Registry, error) {
+	roots, err := certificates(s.ca)
 	if err != nil {
 		return nil, err
 	}
+	if s.authPath == "" {
+		s.authPath = s.base.Path
+	}
+	s.options = s.options.withDefaults()
+	r := &Registry{site: s, stall: s.options.Stall, large: make(chan struct{}, 1), wait: sleep, now: time.Now}
 	r.client = &http.Client{
 		CheckRedirect: r.checkRedirect,
 		Transport: &http.Transport{
 			Proxy:                 http.ProxyFromEnvironment,
-			DialContext:           (&net.Dialer{Timeout: connectTime}).DialContext,
+			DialContext:           (&net.Dialer{Timeout: connectTime, Control: s.guard}).DialContext,
 			TLSClientConfig:       &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12},
 			TLSHandshakeTimeout:   connectTime,
-			ResponseHeaderTimeout: headerTime,
+			ResponseHeaderTimeout: s.options.Header,
 			IdleConnTimeout:       idleTime,
-			// HTTP/1.1, whose connection is idle, and so can be closed, once its body was read.
+			MaxConnsPerHost:       connections,
+			MaxIdleConnsPerHost:   connections,
+			// HTTP/1.1, whose connection is idle, and so can be closed, once its body was read; and
+			// one lost packet does not hold up every package.
 			DisableCompression: true, // a tarball's hash is of its bytes as they come
 		},
 	}

@@ -156,7 +156,7 @@ func TestRewriteStaysAtTheRegistry(t *testing.T) {
 		{"https://r.test/npm/", "", ""},
 	} {
 		base, _ := url.Parse(c.base)
-		got, err := (&Registry{base: base}).rewrite(c.tarball)
+		got, err := (&Registry{site: site{base: base}}).rewrite(c.tarball)
 		if (err == nil) != (c.want != "") || err == nil && got.String() != c.want {
 			t.Errorf("rewrite(%s, %s) = %v, %v, want %s", c.base, c.tarball, got, err, c.want)
 		}
@@ -169,7 +169,7 @@ func FuzzRewrite(f *testing.F) {
 	f.Add("/%2e%2e/x?y#z")
 	f.Fuzz(func(t *testing.T, raw string) {
 		base, _ := url.Parse("https://r.test/npm/")
-		u, err := (&Registry{base: base}).rewrite(raw)
+		u, err := (&Registry{site: site{base: base}}).rewrite(raw)
 		if err != nil {
 			return
 		}
@@ -187,7 +187,7 @@ func FuzzNpmrc(f *testing.F) {
 		rc := newNpmrc()
 		rc.add("f", text, func(string) string { return "v" })
 		base, _ := url.Parse("https://x/a/b/")
-		_ = rc.auth(base)
+		_, _ = rc.auth(base)
 		for key := range rc.value {
 			if rc.source[key] != "f" {
 				t.Fatalf("key %q has no source", key)
