@@ -62,6 +62,7 @@ function link(doc) {
 async function build(doc, res) {
   const dir = link(doc);
   res.writeHead(200, { 'content-type': 'application/x-ndjson' });
+  res.flushHeaders();
   // A process of its own: the scripts inherit its pipes, and the kernel may end it for want of memory.
   const child = spawn(process.execPath, [path.join(__dirname, 'run.js'), dir, JSON.stringify(doc.env ?? {})], { cwd: dir, stdio: ['ignore', 'pipe', 'pipe'] });
   const say = teller(res);

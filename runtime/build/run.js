@@ -43,8 +43,14 @@ async function main([dir, extra]) {
   }
 }
 
+function how(err) {
+  // A shell reports a child's end by a signal as 128 + its number.
+  if (err.signal === 'SIGKILL' || err.code === 137) return 'it was killed, most likely for want of memory';
+  return err.signal ? `signal ${err.signal}` : `exit code ${err.code}`;
+}
+
 main(process.argv.slice(2)).catch((err) => {
   if (err.event === undefined) console.error(err.message);
-  else console.error(`${err.event} script failed: ${err.script}: ${err.signal ? `signal ${err.signal}` : `exit code ${err.code}`}`);
+  else console.error(`${err.event} script failed: ${err.script}: ${how(err)}`);
   process.exitCode = Number.isInteger(err.code) ? err.code : 1;
 });

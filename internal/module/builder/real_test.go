@@ -13,8 +13,6 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -276,6 +274,3 @@ func TestFailingScript(t *testing.T) {
 		t.Errorf("exit code %d, %v, printed %q, want %q", code, err, lines, want)
 	}
 }
-
-var _ = os.Getpid
-var _ = filepath.Join
