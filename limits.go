@@ -112,6 +112,16 @@ var (
 	LimitLeastOne       = Limit{"least.one", 1, "count", "The least of what is counted", raiseFixed}
 )
 
+// The limits of a sandbox that a package is built in, and of what it makes.
+var (
+	LimitBuildMemory = Limit{"build.memory_mib", 4096, "MiB", "The memory of a build, its files included", raiseFixed}
+	LimitBuildCPUs   = Limit{"build.cpus", 4, "count", "The processors of a build", raiseFixed}
+	LimitBuildPids   = Limit{"build.pids", 1024, "count", "The processes and threads of a build", raiseFixed}
+	LimitBuildWork   = Limit{"build.work_mib", 2048, "MiB", "The files of a build", raiseFixed}
+	LimitBuildOutput = Limit{"build.output_bytes", 1 << 20, "bytes", "What is kept of a build's output", raiseFixed}
+	LimitBuildResult = Limit{"build.result_bytes", 1 << 30, "bytes", "What a build makes", raiseFixed}
+)
+
 // Limits is every limit, in the order in which docs/limits.md shows them.
 func Limits() []Limit {
 	return []Limit{
@@ -125,6 +135,7 @@ func Limits() []Limit {
 		LimitTenantMemory, LimitTenantCPUs, LimitTenantInstance,
 		LimitMostMemory, LimitMostCPUs, LimitMostInstances, LimitMostPids, LimitMostTmp, LimitMostConcurrent,
 		LimitLeastMemory, LimitLeastMilliCPUs, LimitLeastPids, LimitLeastOne,
+		LimitBuildMemory, LimitBuildCPUs, LimitBuildPids, LimitBuildWork, LimitBuildOutput, LimitBuildResult,
 	}
 }
 

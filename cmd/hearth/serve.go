@@ -13,6 +13,7 @@ import (
 	initbin "hearth/internal/sandbox/init"
 	"hearth/internal/warden"
 	"hearth/internal/warden/wire"
+	driver "hearth/runtime/build"
 	shim "hearth/runtime/node"
 )
 
@@ -67,7 +68,7 @@ func serve(ctx context.Context, cfg *config.Config, log *slog.Logger) error {
 		return err
 	}
 	return warden.Run(ctx, warden.Options{Setup: wire.Setup{Config: cfg, Version: version}, Registry: access,
-		Images: warden.Images{Shim: shim.Files, Init: pid1}, NodeArgs: shim.Args, NodeEnv: shim.Env, Log: log})
+		Images: warden.Images{Shim: shim.Files, Driver: driver.Files, Init: pid1}, NodeArgs: shim.Args, NodeEnv: shim.Env, Log: log})
 }
 
 func newLog(io *streams, cfg *config.Config) *slog.Logger {

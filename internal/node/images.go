@@ -20,6 +20,8 @@ type images struct {
 	registry *registry.Registry
 	log      *slog.Logger
 
+	building sync.Mutex // see Build
+
 	mu      sync.Mutex
 	present map[string]bool
 	trouble string // why the default runtime's is not there yet, for /readyz
@@ -60,18 +62,13 @@ func (i *images) run(ctx context.Context) error {
 			}
 		}
 	}
+	<-ctx.Done() // Build may still fetch
 	return nil
 }
 
 func (i *images) ensure(ctx context.Context, runtime string) error {
-	image, err := i.client.Image(ctx, runtime)
-	if err != nil {
+	if err := i.make(ctx, wire.ImageRequest{Runtime: runtime}); err != nil {
 		return err
-	}
-	if !image.Present {
-		if err := i.fetch(ctx, runtime, image); err != nil {
-			return err
-		}
 	}
 	i.mu.Lock()
 	defer i.mu.Unlock()
@@ -82,32 +79,55 @@ func (i *images) ensure(ctx context.Context, runtime string) error {
 	return nil
 }
 
-func (i *images) fetch(ctx context.Context, runtime string, image wire.Image) error {
+// Build sees to it that there is an image to build packages of a runtime in. It is made for the first
+// who asks, since a hearth whose functions have no packages needs neither compiler nor npm.
+func (i *images) Build(ctx context.Context, runtime string) error {
+	i.building.Lock() // one at a time: a second caller finds the image that the first one made
+	defer i.building.Unlock()
+	return i.make(ctx, wire.ImageRequest{Runtime: runtime, Build: true})
+}
+
+// make asks for an image and fetches what it lacks, package after package.
+func (i *images) make(ctx context.Context, q wire.ImageRequest) error {
+	image, err := i.client.Image(ctx, q)
+	for tries := 0; err == nil && !image.Present; tries++ {
+		if len(image.Missing) == 0 || tries == mostPackages {
+			return fmt.Errorf("make image of %s: the warden lacks %d packages after %d", q, len(image.Missing), tries)
+		}
+		image, err = i.fetch(ctx, q, image.Missing[0])
+	}
+	return err
+}
+
+// mostPackages bounds how many packages one image is made from.
+const mostPackages = 4
+
+func (i *images) fetch(ctx context.Context, q wire.ImageRequest, pack wire.Package) (wire.Image, error) {
 	began := time.Now()
 	f, err := os.CreateTemp(".", "image-*.tgz")
 	if err != nil {
-		return fmt.Errorf("make file for image: %w", err)
+		return wire.Image{}, fmt.Errorf("make file for image: %w", err)
 	}
 	defer f.Close()
 	if err := os.Remove(f.Name()); err != nil { // gone with the descriptor, whatever happens
-		return fmt.Errorf("make file for image: %w", err)
+		return wire.Image{}, fmt.Errorf("make file for image: %w", err)
 	}
-	i.log.Info("fetching Node.js", "runtime", runtime, "package", image.Package, "version", image.Version)
+	i.log.Info("fetching package of image", "image", q.String(), "package", pack.Name, "version", pack.Version)
 	next := 25.0
 	progress := func(done, total int64) {
 		if percent := 100 * float64(done) / float64(max(total, 1)); total > 0 && percent >= next && done < total {
-			i.log.Info("fetching Node.js", "runtime", runtime, "percent", int(percent))
+			i.log.Info("fetching package of image", "image", q.String(), "package", pack.Name, "percent", int(percent))
 			next = percent + 25
 		}
 	}
-	if err := i.registry.Fetch(ctx, image.Package, image.Version, image.Integrity, f, progress); err != nil {
-		return err
+	if err := i.registry.Fetch(ctx, pack.Name, pack.Version, pack.Integrity, f, progress); err != nil {
+		return wire.Image{}, err
 	}
-	if err := i.client.PutImage(ctx, runtime, f); err != nil {
-		return err
+	image, err := i.client.PutImage(ctx, q, pack.Name, f)
+	if err == nil && image.Present {
+		i.log.Info("image made", "image", q.String(), "took", time.Since(began).Round(time.Millisecond))
 	}
-	i.log.Info("image made", "runtime", runtime, "took", time.Since(began).Round(time.Millisecond))
-	return nil
+	return image, err
 }
 
 // missing says why instances of the default runtime cannot start yet, or "".

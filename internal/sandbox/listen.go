@@ -20,25 +20,36 @@ const (
 // requests that the proxy lets into one instance.
 const listenBacklog = 1024
 
-// network is an instance's network namespace with its two listeners.
+// registryPort is where a build sandbox finds the registry, on its loopback address.
+const registryPort = 4873
+
+// network is an instance's network namespace with its listeners.
 type network struct {
 	namespace         *os.File
 	requests, control *os.File
+	registry          *os.File // of a build sandbox only
+}
+
+// take hands the registry's listener over to the caller.
+func (n *network) take() (f *os.File) {
+	f, n.registry = n.registry, nil
+	return f
 }
 
 func (n *network) close() {
-	for _, f := range []*os.File{n.namespace, n.requests, n.control} {
+	for _, f := range []*os.File{n.namespace, n.requests, n.control, n.registry} {
 		if f != nil {
 			f.Close()
 		}
 	}
 }
 
-// newNetwork makes a network namespace with nothing but lo, and binds the two listeners below dir
+// newNetwork makes a network namespace with nothing but lo, and binds the listeners below dir
 // from inside it. A socket belongs to the namespace of the thread that made it: with a listener of
 // the host's, SIOCGIFCONF on it would list the host's interfaces. The name is bound relative to the
-// folder, since /proc/net/unix shows the name as it was given.
-func newNetwork(dir *os.File, uid, gid int) (*network, error) {
+// folder, since /proc/net/unix shows the name as it was given. For a build there is a third, of TCP: what
+// connects to it from inside is served by the node process, so the sandbox reaches that and nothing else.
+func newNetwork(dir *os.File, uid, gid int, build bool) (*network, error) {
 	type result struct {
 		n   *network
 		err error
@@ -47,14 +58,14 @@ func newNetwork(dir *os.File, uid, gid int) (*network, error) {
 	go func() {
 		// Never unlocked: the thread ends with the goroutine, and nobody else runs in its namespace.
 		runtime.LockOSThread()
-		n, err := networkOnThisThread(dir, uid, gid)
+		n, err := networkOnThisThread(dir, uid, gid, build)
 		done <- result{n, err}
 	}()
 	r := <-done
 	return r.n, r.err
 }
 
-func networkOnThisThread(dir *os.File, uid, gid int) (_ *network, err error) {
+func networkOnThisThread(dir *os.File, uid, gid int, build bool) (_ *network, err error) {
 	if err := unix.Unshare(unix.CLONE_NEWNET | unix.CLONE_FS); err != nil {
 		return nil, fmt.Errorf("unshare network namespace: %w", err)
 	}
@@ -83,7 +94,26 @@ func networkOnThisThread(dir *os.File, uid, gid int) (_ *network, err error) {
 	if n.control, err = listen(controlSocket, uid, gid); err != nil {
 		return nil, err
 	}
+	if build {
+		if n.registry, err = listenTCP(); err != nil {
+			return nil, err
+		}
+	}
 	return n, nil
+}
+
+// listenTCP makes the listener of the registry. Without SO_REUSEPORT nobody inside can share its port.
+func listenTCP() (*os.File, error) {
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
+	if err != nil {
+		return nil, fmt.Errorf("make socket of the registry: %w", err)
+	}
+	err = errors.Join(unix.Bind(fd, &unix.SockaddrInet4{Port: registryPort, Addr: [4]byte{127, 0, 0, 1}}), unix.Listen(fd, listenBacklog))
+	if err != nil {
+		unix.Close(fd)
+		return nil, fmt.Errorf("listen for the registry: %w", err)
+	}
+	return os.NewFile(uintptr(fd), "registry"), nil
 }
 
 // listen makes a listening socket at name in the current folder, to which only uid may connect.

@@ -19,12 +19,15 @@ type Limits struct {
 	MilliCPUs int
 	Pids      int
 	TmpMiB    int
+	WorkMiB   int // of a build sandbox only, fixed at the start
 }
 
 // Config is what a Maker works with. All fields are set.
 type Config struct {
 	Root     string   // private folder, in a mount namespace of ours, that every uid may traverse
 	Runtime  string   // path of the OCI runtime's binary
+	Packages string   // folder of the package store; "" where there is none
+	Empty    string   // an empty folder, the second that an overlay wants
 	Cgroup   string   // parent cgroup of all instances, for example /hearth-0; made and removed by the Maker
 	FirstUID uint32   // of the block of host uids that is ours
 	Ranges   int      // how many instances the block is for
@@ -90,8 +93,11 @@ type Sandbox struct {
 	destroyed  chan struct{}
 	err        error // of Destroy; valid after destroyed
 
-	mu     sync.Mutex // guards limits and cgroup writes
-	limits Limits
+	mu      sync.Mutex // guards what follows, undo once Start has returned, and cgroup writes
+	limits  Limits
+	mounted bool     // the package store is shown
+	freezer *freezer // kept open from the first Freeze on
+	gone    bool     // undone, or being
 }
 
 // Files are the host's ends of an instance.
@@ -99,6 +105,7 @@ type Files struct {
 	Stdout, Stderr    *os.File
 	Code              *os.File
 	Requests, Control *os.File
+	Registry          *os.File // a TCP listener inside the network of a build sandbox; nil in an instance
 }
 
 // Files returns the host's ends, which stay the sandbox's until it is destroyed.
@@ -117,6 +124,12 @@ func (s *Sandbox) Limit(l Limits) error {
 	defer s.mu.Unlock()
 	if l == s.limits {
 		return nil
+	}
+	if s.gone {
+		return errGone
+	}
+	if l.WorkMiB != s.limits.WorkMiB {
+		return fmt.Errorf("limit instance %s: the size of /work is fixed", s.ID)
 	}
 	if l.TmpMiB != s.limits.TmpMiB {
 		if err := mountTmpfs(path.Join(s.dir, "tmp"), unix.MS_REMOUNT, s.tmpOptions(l)); err != nil {
@@ -160,8 +173,14 @@ func (s *Sandbox) destroy(ctx context.Context) error {
 	if err := s.kill(ctx); err != nil {
 		return err
 	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.gone = true
 	return s.undo.run()
 }
+
+// errGone is what is said of an instance that ended just now.
+var errGone = errors.New("the instance has ended")
 
 // kill ends pid 1, and the kernel with it everything else in the pid namespace. The pidfd cannot
 // mean another process than ours.
@@ -174,6 +193,10 @@ func (s *Sandbox) kill(ctx context.Context) error {
 	err = rc.Control(func(fd uintptr) { kill = unix.PidfdSendSignal(int(fd), unix.SIGKILL, nil, 0) })
 	if err = errors.Join(err, kill); err != nil && !errors.Is(err, unix.ESRCH) {
 		return fmt.Errorf("kill instance %s: %w", s.ID, err)
+	}
+	// On cgroup v1 a frozen process meets its SIGKILL only when it goes on.
+	if err := s.Freeze(ctx, false); err != nil {
+		s.maker.cfg.Log.Error("cannot thaw instance to end it", "instance", s.ID, "err", err)
 	}
 	select {
 	case <-s.done:

@@ -70,7 +70,7 @@ func (w *world) make(dir string) error {
 	if _, err := os.Stat(w.runc); err != nil {
 		return fmt.Errorf("no pinned runc: run make build: %w", err)
 	}
-	for _, d := range []string{"bin", "hearth/shim", "proc", "dev", "tmp", "fn", "etc", "sys"} {
+	for _, d := range []string{"bin", "hearth/shim", "packages", "work", "proc", "dev", "tmp", "fn", "etc", "sys"} {
 		if err := os.MkdirAll(filepath.Join(w.rootfs, d), 0o755); err != nil {
 			return err
 		}

@@ -3,6 +3,7 @@ package sandbox
 import (
 	"fmt"
 	"path"
+	"slices"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
 )
@@ -27,6 +28,7 @@ const heapShare = 75
 type bundle struct {
 	id       string
 	rootfs   string // absolute, in our mount namespace
+	build    bool   // a build sandbox
 	dir      string // the instance's folder
 	cgroup   string // parent, for example /hearth-0
 	firstUID uint32
@@ -41,7 +43,12 @@ type bundle struct {
 // spec builds the OCI specification from structs, so that nothing in it is ever parsed from text.
 func (b bundle) spec() (*specs.Spec, error) {
 	args := []string{"/hearth/init", "/bin/node"}
-	args = append(args, b.nodeArgs...)
+	env, files := b.env, uint64(1024)
+	if b.build {
+		env, files = buildEnv, 4096 // npm opens a connection and a file a package; a linker all objects
+	} else {
+		args = append(args, b.nodeArgs...)
+	}
 	args = append(args, fmt.Sprintf("--max-old-space-size=%d", b.limits.MemoryMiB*heapShare/100), "/hearth/shim/main.js")
 	oom := 500 // instances go before anything of the host
 	s := &specs.Spec{
@@ -51,14 +58,14 @@ func (b bundle) spec() (*specs.Spec, error) {
 		Process: &specs.Process{
 			User:            specs.User{UID: innerUID, GID: innerGID},
 			Args:            args,
-			Env:             b.env,
+			Env:             env,
 			Cwd:             "/",
 			NoNewPrivileges: true,
 			Capabilities:    &specs.LinuxCapabilities{},
 			OOMScoreAdj:     &oom,
 			Rlimits: []specs.POSIXRlimit{
 				{Type: "RLIMIT_CORE"},
-				{Type: "RLIMIT_NOFILE", Hard: 1024, Soft: 1024},
+				{Type: "RLIMIT_NOFILE", Hard: files, Soft: files},
 				{Type: "RLIMIT_MEMLOCK", Hard: 64 << 10, Soft: 64 << 10},
 			},
 		},
@@ -83,16 +90,29 @@ func (b bundle) spec() (*specs.Spec, error) {
 	return s, err
 }
 
+// buildEnv is all of the environment of a build sandbox; the driver adds what npm gives to scripts.
+var buildEnv = []string{"PATH=/bin:/usr/bin", "HOME=/work/home"}
+
 func (b bundle) mounts() []specs.Mount {
-	return []specs.Mount{
+	tmp := []string{"bind", "nosuid", "nodev", "noexec", "rw"}
+	if b.build {
+		tmp = slices.DeleteFunc(tmp, func(o string) bool { return o == "noexec" }) // configure scripts try what they compile
+	}
+	mounts := []specs.Mount{
 		{Destination: "/proc", Type: "proc", Source: "proc", Options: []string{"nosuid", "noexec", "nodev"}},
 		{Destination: "/dev", Type: "tmpfs", Source: "tmpfs", Options: []string{"nosuid", "noexec", "mode=755", "size=64k"}},
 		{Destination: "/dev/shm", Type: "tmpfs", Source: "shm", Options: []string{"nosuid", "noexec", "nodev", "mode=1777", fmt.Sprintf("size=%dm", shmMiB)}},
 		// Made on the host: its size can then be changed when the instance is assigned, and runc gives a
 		// tmpfs of its own the mode of the folder below it, whatever mode= says.
-		{Destination: "/tmp", Type: "bind", Source: path.Join(b.dir, "tmp"), Options: []string{"bind", "nosuid", "nodev", "noexec", "rw"}},
+		{Destination: "/tmp", Type: "bind", Source: path.Join(b.dir, "tmp"), Options: tmp},
 		{Destination: "/fn", Type: "bind", Source: path.Join(b.dir, "code"), Options: []string{"bind", "nosuid", "nodev", "ro"}},
+		// What is mounted on it later comes in through the slave; a mount in here stays here.
+		{Destination: "/packages", Type: "bind", Source: path.Join(b.dir, packagesFolder), Options: []string{"rbind", "rslave", "nosuid", "nodev", "ro"}},
 	}
+	if b.build {
+		mounts = append(mounts, specs.Mount{Destination: "/work", Type: "bind", Source: path.Join(b.dir, "work"), Options: []string{"bind", "nosuid", "nodev", "rw"}})
+	}
+	return mounts
 }
 
 // resources are the limits of the instance's cgroup. All devices are denied but the six that the

@@ -17,6 +17,7 @@ import (
 type Image struct {
 	Runtime string
 	Rootfs  string // absolute path, below a folder that every uid may traverse
+	Build   bool   // the sandbox is one for builds: see package comment
 }
 
 // Start makes an instance and returns when its pid 1 runs. Node.js is then still starting: the first
@@ -41,13 +42,20 @@ func (m *Maker) Start(ctx context.Context, img Image, l Limits) (_ *Sandbox, err
 	}
 	defer dir.Close()
 
-	net, err := newNetwork(dir, m.cfg.UID, m.cfg.GID)
+	net, err := newNetwork(dir, m.cfg.UID, m.cfg.GID, img.Build)
 	if err != nil {
 		return nil, err
 	}
 	defer net.close() // the instance has its own descriptors by then
 	if err := s.openFiles(); err != nil {
 		return nil, err
+	}
+	if img.Build {
+		s.files.Registry = net.take()
+		s.undo.push(closing(s.files.Registry))
+		if err := s.Mount(); err != nil {
+			return nil, err
+		}
 	}
 	stdout, stderr, err := s.makePipes()
 	if err != nil {
@@ -56,7 +64,7 @@ func (m *Maker) Start(ctx context.Context, img Image, l Limits) (_ *Sandbox, err
 	defer stdout.Close()
 	defer stderr.Close()
 
-	b := bundle{id: s.ID, rootfs: img.Rootfs, dir: s.dir, cgroup: m.cfg.Cgroup, firstUID: s.firstUID,
+	b := bundle{id: s.ID, rootfs: img.Rootfs, build: img.Build, dir: s.dir, cgroup: m.cfg.Cgroup, firstUID: s.firstUID,
 		netns: fmt.Sprintf("/proc/%d/fd/%d", os.Getpid(), net.namespace.Fd()), limits: l,
 		nodeArgs: m.cfg.NodeArgs, env: m.cfg.Env, unified: m.cgroups.unified, swap: m.cgroups.swap}
 	if err := writeBundle(b); err != nil {
@@ -74,7 +82,7 @@ func (m *Maker) Start(ctx context.Context, img Image, l Limits) (_ *Sandbox, err
 	return s, nil
 }
 
-// makeFolder makes the instance's folder with its two tmpfs.
+// makeFolder makes the instance's folder with its tmpfs.
 func (s *Sandbox) makeFolder() (*os.File, error) {
 	s.dir = path.Join(s.maker.cfg.Root, "instances", s.ID)
 	if err := os.Mkdir(s.dir, 0o711); err != nil {
@@ -82,7 +90,11 @@ func (s *Sandbox) makeFolder() (*os.File, error) {
 	}
 	s.undo.push(func() error { return os.RemoveAll(s.dir) })
 	code := fmt.Sprintf("mode=755,uid=%d,gid=%d,size=%dm,nr_inodes=%d", s.maker.cfg.UID, s.maker.cfg.GID, codeMiB, 1<<16)
-	for name, options := range map[string]string{"code": code, "tmp": s.tmpOptions(s.limits)} {
+	tmpfs := map[string]string{"code": code, "tmp": s.tmpOptions(s.limits), packagesFolder: "mode=555,size=4k,nr_inodes=1"}
+	if s.limits.WorkMiB != 0 {
+		tmpfs["work"] = s.ownOptions("0755", s.limits.WorkMiB)
+	}
+	for name, options := range tmpfs {
 		target := path.Join(s.dir, name)
 		if err := os.Mkdir(target, 0o755); err != nil {
 			return nil, fmt.Errorf("make folder %s: %w", name, err)
@@ -92,6 +104,9 @@ func (s *Sandbox) makeFolder() (*os.File, error) {
 		}
 		s.undo.push(func() error { return unmount(target) })
 	}
+	if err := share(path.Join(s.dir, packagesFolder)); err != nil {
+		return nil, err
+	}
 	dir, err := os.OpenFile(s.dir, os.O_RDONLY|unix.O_DIRECTORY, 0)
 	if err != nil {
 		return nil, fmt.Errorf("open folder: %w", err)
@@ -99,9 +114,12 @@ func (s *Sandbox) makeFolder() (*os.File, error) {
 	return dir, nil
 }
 
-// tmpOptions are those of /tmp: the instance's own user owns it; one inode for each 4 KiB.
-func (s *Sandbox) tmpOptions(l Limits) string {
-	return fmt.Sprintf("mode=1777,uid=%d,gid=%d,size=%dm,nr_inodes=%d", s.firstUID+innerUID, s.firstUID+innerGID, l.TmpMiB, l.TmpMiB<<8)
+// tmpOptions are those of /tmp.
+func (s *Sandbox) tmpOptions(l Limits) string { return s.ownOptions("1777", l.TmpMiB) }
+
+// ownOptions are those of a tmpfs that the instance's own user owns; one inode for each 4 KiB.
+func (s *Sandbox) ownOptions(mode string, mib int) string {
+	return fmt.Sprintf("mode=%s,uid=%d,gid=%d,size=%dm,nr_inodes=%d", mode, s.firstUID+innerUID, s.firstUID+innerGID, mib, mib<<8)
 }
 
 func mountTmpfs(target string, flags uintptr, options string) error {

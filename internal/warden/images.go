@@ -22,8 +22,9 @@ import (
 
 // Images is what root file systems are made of, beside the runtime's package.
 type Images struct {
-	Shim fs.FS
-	Init []byte
+	Shim   fs.FS
+	Driver fs.FS // in the shim's place, in the images that packages are built in
+	Init   []byte
 }
 
 // imageStore makes and finds the root file systems of the runtimes.
@@ -32,7 +33,7 @@ type imageStore struct {
 	log   *slog.Logger
 
 	mu    sync.Mutex
-	found map[string]sandbox.Image // by runtime
+	found map[string]sandbox.Image // by name, "node24" or "build-node24"
 	build sync.Mutex               // one at a time: each writes 130 MB
 }
 
@@ -43,71 +44,97 @@ func newImageStore(parts Images, log *slog.Logger) (*imageStore, error) {
 	return &imageStore{parts: parts, log: log, found: map[string]sandbox.Image{}}, nil
 }
 
-func (s *imageStore) spec(runtimeName string, pack *os.File) image.Spec {
-	return image.Spec{Dir: viewImages, Runtime: runtimeName, Arch: runtime.GOARCH, Shim: s.parts.Shim, Init: s.parts.Init, Package: pack}
+func (s *imageStore) spec(q wire.ImageRequest) image.Spec {
+	spec := image.Spec{Dir: viewImages, Runtime: q.Runtime, Build: q.Build, Arch: runtime.GOARCH, Shim: s.parts.Shim, Init: s.parts.Init}
+	if q.Build {
+		spec.Shim = s.parts.Driver
+	}
+	return spec
 }
 
 // known refuses names that are no runtime, before anything is done with them.
-func known(runtimeName string) error {
-	if !slices.Contains(hearth.Runtimes, runtimeName) {
-		return hearth.Errorf(hearth.CodeInvalid, "%.64q is no runtime", runtimeName)
+func known(q wire.ImageRequest) error {
+	if !slices.Contains(hearth.Runtimes, q.Runtime) {
+		return hearth.Errorf(hearth.CodeInvalid, "%.64q is no runtime", q.Runtime)
 	}
 	return nil
 }
 
-// get returns the image of a runtime, which must be made already.
-func (s *imageStore) get(runtimeName string) (sandbox.Image, error) {
+// get returns an image, which must be made already.
+func (s *imageStore) get(q wire.ImageRequest) (sandbox.Image, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if img, ok := s.found[runtimeName]; ok {
+	if img, ok := s.found[q.String()]; ok {
 		return img, nil
 	}
-	if err := known(runtimeName); err != nil {
+	if err := known(q); err != nil {
 		return sandbox.Image{}, err
 	}
 	return sandbox.Image{}, &hearth.Error{Code: hearth.CodeUnavailable, Component: hearth.ComponentPlatform, Reason: "image",
-		Message: "the image of " + runtimeName + " is not made yet"}
+		Message: "the image of " + q.String() + " is not made yet"}
 }
 
-// state says whether the image is there. One whose package was kept is made now: a new shim or a new
+// state says whether the image is there. One whose packages were kept is made now: a new shim or a new
 // library of the host needs no download.
-func (s *imageStore) state(ctx context.Context, runtimeName string) (wire.Image, error) {
-	if err := known(runtimeName); err != nil {
+func (s *imageStore) state(ctx context.Context, q wire.ImageRequest) (wire.Image, error) {
+	if err := known(q); err != nil {
 		return wire.Image{}, err
 	}
-	pack, err := image.Pinned(runtimeName, runtime.GOARCH)
+	return s.make(ctx, q, s.spec(q))
+}
+
+// put keeps one package of an image, and makes the image if that was the last one.
+func (s *imageStore) put(ctx context.Context, q wire.ImagePutRequest, pack *os.File) (wire.Image, error) {
+	if err := known(q.ImageRequest); err != nil {
+		return wire.Image{}, err
+	}
+	spec := s.spec(q.ImageRequest)
+	node, err := image.Pinned(q.Runtime, runtime.GOARCH)
 	if err != nil {
 		return wire.Image{}, err
 	}
-	state := wire.Image{Package: pack.Name, Version: pack.Version, Integrity: pack.Integrity}
-	err = s.put(ctx, runtimeName, nil)
-	if errors.Is(err, image.ErrNoPackage) {
-		return state, nil
+	npm, err := image.PinnedNpm()
+	if err != nil {
+		return wire.Image{}, err
 	}
-	state.Present = err == nil
-	return state, err
+	switch {
+	case q.Package == node.Name:
+		spec.Package = pack
+	case q.Package == npm.Name && q.Build:
+		spec.Npm = pack
+	default:
+		return wire.Image{}, hearth.Errorf(hearth.CodeInvalid, "the image of %s is not made from a package %.64q", q.ImageRequest, q.Package)
+	}
+	return s.make(ctx, q.ImageRequest, spec)
 }
 
-// put makes the image, from the package or, with nil, from the one that was kept.
-func (s *imageStore) put(ctx context.Context, runtimeName string, pack *os.File) error {
-	if err := known(runtimeName); err != nil {
-		return err
-	}
+// make builds the image, or says what it lacks for that.
+func (s *imageStore) make(ctx context.Context, q wire.ImageRequest, spec image.Spec) (state wire.Image, err error) {
 	s.build.Lock()
 	defer s.build.Unlock()
-	img, err := image.Build(ctx, s.spec(runtimeName, pack))
+	img, err := image.Build(ctx, spec)
+	if errors.Is(err, image.ErrNoPackage) {
+		missing, err := image.Missing(spec)
+		for _, p := range missing {
+			state.Missing = append(state.Missing, wire.Package(p))
+		}
+		return state, err
+	}
 	if err != nil {
-		return err
+		return state, err
 	}
 	rootfs, err := show(img.Path)
 	if err != nil {
-		return err
+		return state, err
 	}
+	state.Present = true
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.found[runtimeName] = sandbox.Image{Runtime: runtimeName, Rootfs: rootfs}
-	s.log.Info("image ready", "runtime", runtimeName, "hash", img.Hash[:16])
-	return nil
+	if _, ok := s.found[q.String()]; !ok {
+		s.log.Info("image ready", "runtime", q.Runtime, "build", q.Build, "hash", img.Hash[:16])
+	}
+	s.found[q.String()] = sandbox.Image{Runtime: q.Runtime, Rootfs: rootfs, Build: q.Build}
+	return state, nil
 }
 
 // show mounts an image, once, where instances get it from: a read-only overlay, since a bind mount

@@ -108,7 +108,7 @@ func (s *session) do(ctx context.Context, req *wire.Request, files []*os.File) (
 		}
 		return wire.Reply{ID: i.ID}, sandboxFiles(i), nil, nil
 	case req.Limit != nil:
-		l, err := checkLimits(req.Limit.Limits)
+		l, err := checkLimits(req.Limit.Limits, false)
 		if err != nil {
 			return r, nil, nil, err
 		}
@@ -125,15 +125,28 @@ func (s *session) do(ctx context.Context, req *wire.Request, files []*os.File) (
 	case req.Destroy != nil:
 		// Not the session's context: an instance whose end was asked for ends.
 		return r, nil, nil, s.w.instances.destroy(context.WithoutCancel(ctx), req.Destroy.ID)
+	case req.Mount != nil:
+		i, err := s.w.instances.get(req.Mount.ID)
+		if err != nil {
+			return r, nil, nil, err
+		}
+		return r, nil, nil, i.Mount()
+	case req.Freeze != nil:
+		i, err := s.w.instances.get(req.Freeze.ID)
+		if err != nil {
+			return r, nil, nil, err
+		}
+		return r, nil, nil, i.Freeze(ctx, req.Freeze.Frozen)
 	case req.List != nil:
 		return s.list(req.List), nil, nil, nil
 	case req.Stats != nil:
 		return s.stats(req.Stats), nil, nil, nil
 	case req.Image != nil:
-		img, err := s.w.images.state(ctx, req.Image.Runtime)
+		img, err := s.w.images.state(ctx, *req.Image)
 		return wire.Reply{Image: &img}, nil, nil, err
 	case req.ImagePut != nil:
-		return r, nil, nil, s.w.images.put(ctx, req.ImagePut.Runtime, files[0])
+		img, err := s.w.images.put(ctx, *req.ImagePut, files[0])
+		return wire.Reply{Image: &img}, nil, nil, err
 	case req.TLS != nil:
 		cert, key, err := openTLS(s.w.cfg)
 		if err != nil {
@@ -145,11 +158,11 @@ func (s *session) do(ctx context.Context, req *wire.Request, files []*os.File) (
 }
 
 func (s *session) start(ctx context.Context, req *wire.StartRequest) (r wire.Reply, out []*os.File, done func(), err error) {
-	l, err := checkLimits(req.Limits)
+	l, err := checkLimits(req.Limits, req.Build)
 	if err != nil {
 		return r, nil, nil, err
 	}
-	img, err := s.w.images.get(req.Runtime)
+	img, err := s.w.images.get(wire.ImageRequest{Runtime: req.Runtime, Build: req.Build})
 	if err != nil {
 		return r, nil, nil, err
 	}
@@ -165,22 +178,40 @@ func (s *session) start(ctx context.Context, req *wire.StartRequest) (r wire.Rep
 // sandboxFiles is the order that wire.Sandbox expects.
 func sandboxFiles(i *instance) []*os.File {
 	f := i.Files()
-	return []*os.File{f.Stdout, f.Stderr, f.Code, f.Requests, f.Control}
+	files := []*os.File{f.Stdout, f.Stderr, f.Code, f.Requests, f.Control}
+	if f.Registry != nil {
+		files = append(files, f.Registry)
+	}
+	return files
+}
+
+// bound is what one limit must lie between.
+type bound struct {
+	name            string
+	value           int
+	atLeast, atMost int
 }
 
 // checkLimits bounds what the node process may ask for. The bounds are those of a tenant, so that a
-// node process that was broken into cannot ask for more than a tenant could.
-func checkLimits(l wire.Limits) (sandbox.Limits, error) {
-	for _, c := range []struct {
-		name            string
-		value           int
-		atLeast, atMost int
-	}{
+// node process that was broken into cannot ask for more than a tenant could; those of a build are its own.
+func checkLimits(l wire.Limits, build bool) (sandbox.Limits, error) {
+	bounds := []bound{
 		{"memory_mib", l.MemoryMiB, hearth.LimitLeastMemory.Int(), hearth.LimitMostMemory.Int()},
 		{"milli_cpus", l.MilliCPUs, 10, 1000 * hearth.LimitMostCPUs.Int()},
 		{"pids", l.Pids, 16, hearth.LimitMostPids.Int()},
 		{"tmp_mib", l.TmpMiB, 1, hearth.LimitMostTmp.Int()},
-	} {
+		{"work_mib", l.WorkMiB, 0, 0},
+	}
+	if build {
+		bounds = []bound{
+			{"memory_mib", l.MemoryMiB, hearth.LimitLeastMemory.Int(), hearth.LimitBuildMemory.Int()},
+			{"milli_cpus", l.MilliCPUs, 10, 1000 * hearth.LimitBuildCPUs.Int()},
+			{"pids", l.Pids, 16, hearth.LimitBuildPids.Int()},
+			{"tmp_mib", l.TmpMiB, 1, hearth.LimitMostTmp.Int()},
+			{"work_mib", l.WorkMiB, 1, hearth.LimitBuildWork.Int()},
+		}
+	}
+	for _, c := range bounds {
 		if c.value < c.atLeast || c.value > c.atMost {
 			return sandbox.Limits{}, fmt.Errorf("%s is %d, not between %d and %d", c.name, c.value, c.atLeast, c.atMost)
 		}

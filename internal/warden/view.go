@@ -19,6 +19,9 @@ const (
 	viewImages = view + "/images" // root file systems, as they are kept
 	viewRoots  = view + "/roots"  // root file systems, as instances get them
 	viewEmpty  = view + "/empty"
+
+	// The package store, as overlays find it. Its name stands in every instance's mountinfo.
+	viewPackages = view + "/packages"
 )
 
 // makeView mounts the view over the folder of that name.
@@ -45,10 +48,49 @@ func makeView(dataDir string, uid, gid int) error {
 			return fmt.Errorf("show %s: %w", real, err)
 		}
 	}
-	for _, dir := range []string{viewRoots, viewEmpty} {
+	for _, dir := range []string{viewRoots, viewEmpty, viewPackages} {
 		if err := os.Mkdir(dir, 0o711); err != nil {
 			return fmt.Errorf("make view: %w", err)
 		}
+	}
+	return showPackages(dataDir, uid, gid)
+}
+
+// showPackages makes the folder of the package store and binds it to its place in the view. From here on
+// that very folder is the store, whatever its owner, the node process, puts at its name: the way to it
+// is walked once, without following a link.
+func showPackages(dataDir string, uid, gid int) error {
+	root, err := os.Open(dataDir)
+	if err != nil {
+		return fmt.Errorf("open data directory: %w", err)
+	}
+	defer root.Close()
+	how := unix.OpenHow{Flags: unix.O_RDONLY | unix.O_DIRECTORY | unix.O_CLOEXEC, Resolve: unix.RESOLVE_BENEATH | unix.RESOLVE_NO_SYMLINKS | unix.RESOLVE_NO_MAGICLINKS}
+	open := func(name string) (*os.File, error) {
+		fd, err := unix.Openat2(int(root.Fd()), name, &how)
+		if err != nil {
+			return nil, fmt.Errorf("open %s below the data directory: %w", name, err)
+		}
+		return os.NewFile(uintptr(fd), name), nil
+	}
+	node, err := open("node")
+	if err != nil {
+		return err
+	}
+	defer node.Close()
+	if err := unix.Mkdirat(int(node.Fd()), "packages", 0o711); err != nil && !errors.Is(err, unix.EEXIST) {
+		return fmt.Errorf("make package store: %w", err)
+	}
+	store, err := open("node/packages")
+	if err != nil {
+		return err
+	}
+	defer store.Close()
+	if err := errors.Join(store.Chown(uid, gid), store.Chmod(0o711)); err != nil {
+		return fmt.Errorf("own package store: %w", err)
+	}
+	if err := unix.Mount(fmt.Sprintf("/proc/self/fd/%d", store.Fd()), viewPackages, "", unix.MS_BIND, ""); err != nil {
+		return fmt.Errorf("show package store: %w", err)
 	}
 	return nil
 }

@@ -91,7 +91,7 @@ func Run(ctx context.Context, opt Options) (err error) {
 		return err
 	}
 	defer w.files.close()
-	w.maker, err = sandbox.New(sandbox.Config{Root: view, Runtime: runtimePath, Cgroup: claim.cgroup(),
+	w.maker, err = sandbox.New(sandbox.Config{Root: view, Runtime: runtimePath, Packages: viewPackages, Empty: viewEmpty, Cgroup: claim.cgroup(),
 		FirstUID: claim.firstUID(), Ranges: blockRanges, UID: w.uid, GID: w.gid, NodeArgs: opt.NodeArgs, Env: opt.NodeEnv, Log: w.log})
 	if err != nil {
 		return err

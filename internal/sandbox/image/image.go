@@ -20,6 +20,7 @@ import (
 type Spec struct {
 	Dir     string // the images folder, which exists
 	Runtime string // "node24"
+	Build   bool   // the image that packages are built in: the runtime's with a toolchain and npm
 	Arch    string // Go's name of the architecture; "" is this machine's
 	Shim    fs.FS  // becomes /hearth/shim
 	Init    []byte // becomes /hearth/init
@@ -29,7 +30,10 @@ type Spec struct {
 	// still have open. nil takes the one that an earlier Build kept.
 	Package *os.File
 
-	pin *Package // tests have small packages of their own
+	// Npm is the same of npm's own package, for a Build image.
+	Npm *os.File
+
+	pin, npmPin *Package // tests have small packages of their own
 }
 
 // Image is a whole root file system.
@@ -38,8 +42,8 @@ type Image struct {
 	Hash string // of its content, in hex
 }
 
-// ErrNoPackage says that Build needs a Package, since none is kept.
-var ErrNoPackage = errors.New("the package of the runtime is not here")
+// ErrNoPackage says that Build needs a package that is not kept: Missing names all of them.
+var ErrNoPackage = errors.New("a package that the image is made from is not here")
 
 const temporary = ".tmp-"
 
@@ -60,7 +64,51 @@ func (s Spec) withDefaults() Spec {
 	return s
 }
 
-func (s Spec) name() string { return s.Runtime + "-" + s.Arch }
+func (s Spec) name() string {
+	if s.Build {
+		return "build-" + s.Runtime + "-" + s.Arch
+	}
+	return s.Runtime + "-" + s.Arch
+}
+
+// packages are those of npm that the image is made from.
+func (s Spec) packages() ([]Package, error) {
+	pack, err := Pinned(s.Runtime, s.Arch)
+	if err != nil {
+		return nil, err
+	}
+	if s.pin != nil {
+		pack = *s.pin
+	}
+	if !s.Build {
+		return []Package{pack}, nil
+	}
+	npm, err := PinnedNpm()
+	if err != nil {
+		return nil, err
+	}
+	if s.npmPin != nil {
+		npm = *s.npmPin
+	}
+	return []Package{pack, npm}, nil
+}
+
+// Missing returns the packages that Build would need, of which nothing is kept.
+func Missing(s Spec) ([]Package, error) {
+	all, err := s.withDefaults().packages()
+	if err != nil {
+		return nil, err
+	}
+	var missing []Package
+	for _, p := range all {
+		if _, err := os.Lstat(filepath.Join(s.Dir, p.file())); errors.Is(err, fs.ErrNotExist) {
+			missing = append(missing, p)
+		} else if err != nil {
+			return nil, fmt.Errorf("look for package %s: %w", p.Name, err)
+		}
+	}
+	return missing, nil
+}
 
 // Find returns the image if it was made before from the same inputs: same pin, init, shim and host
 // libraries. It reads no library, only their sizes and times.
@@ -105,18 +153,34 @@ func Build(ctx context.Context, s Spec) (_ Image, err error) {
 			err = fmt.Errorf("make image of %s: %w", s.name(), err)
 		}
 	}()
-	pack, err := s.keep(ctx, p.pack)
-	if err != nil {
-		return Image{}, err
+	var packs []*os.File
+	defer func() {
+		for _, f := range packs {
+			f.Close()
+		}
+	}()
+	var lacking error
+	for n, given := range []*os.File{s.Package, s.Npm}[:len(p.packs)] {
+		f, err := s.keep(ctx, p.packs[n], given)
+		if errors.Is(err, ErrNoPackage) { // go on, to keep the others that were given
+			lacking = errors.Join(lacking, err)
+			continue
+		}
+		if err != nil {
+			return Image{}, err
+		}
+		packs = append(packs, f)
 	}
-	defer pack.Close()
+	if lacking != nil {
+		return Image{}, lacking
+	}
 	tmp, err := os.MkdirTemp(s.Dir, temporary)
 	if err != nil {
 		return Image{}, err
 	}
 	defer os.RemoveAll(tmp) // after the rename there is nothing of that name
 
-	hash, err := p.write(ctx, tmp, pack)
+	hash, err := p.write(ctx, tmp, packs)
 	if err != nil {
 		return Image{}, err
 	}
@@ -170,15 +234,20 @@ func Clean(dir string) error {
 	used := map[string]bool{}
 	for _, rt := range hearth.Runtimes {
 		for arch := range platforms {
-			name := rt + "-" + arch
-			pack, err := Pinned(rt, arch)
-			if err != nil {
-				return err
-			}
-			used[name+".json"], used[pack.file()] = true, true
-			var ix index
-			if text, err := os.ReadFile(filepath.Join(dir, name+".json")); err == nil && json.Unmarshal(text, &ix) == nil {
-				used[ix.Image] = true
+			for _, build := range []bool{false, true} {
+				s := Spec{Runtime: rt, Arch: arch, Build: build}
+				packs, err := s.packages()
+				if err != nil {
+					return err
+				}
+				for _, p := range packs {
+					used[p.file()] = true
+				}
+				used[s.name()+".json"] = true
+				var ix index
+				if text, err := os.ReadFile(filepath.Join(dir, s.name()+".json")); err == nil && json.Unmarshal(text, &ix) == nil {
+					used[ix.Image] = true
+				}
 			}
 		}
 	}
@@ -197,5 +266,5 @@ func Clean(dir string) error {
 
 // ours says whether a name is of a form that this room gives; other files in the folder are left alone.
 func ours(name string) bool {
-	return strings.HasPrefix(name, temporary) || strings.HasPrefix(name, "node")
+	return strings.HasPrefix(name, temporary) || strings.HasPrefix(name, "node") || strings.HasPrefix(name, "build-node") || strings.HasPrefix(name, "npm-")
 }

@@ -504,24 +504,46 @@ func FuzzUnpack(f *testing.F) {
 	_ = archive.Close()
 	f.Add(buf.Bytes())
 	f.Add([]byte("x"))
+	buf.Reset()
+	archive = tar.NewWriter(&buf)
+	for _, name := range []string{"package/bin/npm-cli.js", "package/include/node/node.h", "package/include/node/../../x", "package//x", "/x"} {
+		_ = archive.WriteHeader(&tar.Header{Name: name, Typeflag: tar.TypeReg})
+	}
+	_ = archive.Close()
+	f.Add(buf.Bytes())
 	f.Fuzz(func(t *testing.T, text []byte) {
 		var zipped bytes.Buffer
 		zip := gzip.NewWriter(&zipped)
 		_, _ = zip.Write(text)
 		_ = zip.Close()
-		var names []string
-		err := unpack(t.Context(), file(t, zipped.Bytes()), func(name string, mode fs.FileMode, r io.Reader) error {
-			names = append(names, name)
-			_, err := io.Copy(io.Discard, r)
-			return err
-		})
-		for _, name := range names {
-			if name != "bin/node" && name != "usr/share/doc/node/LICENSE" {
-				t.Fatalf("took %q", name)
+		for _, c := range []struct {
+			plan *plan
+			must string
+			npm  bool
+		}{{&plan{arch: "amd64"}, "bin/node", false}, {&plan{arch: "amd64", build: true}, "bin/node", false}, {&plan{build: true}, "bin/npm-cli.js", true}} {
+			place := c.plan.ofNode
+			if c.npm {
+				place = c.plan.ofNpm
 			}
-		}
-		if err == nil && !slices.Contains(names, "bin/node") {
-			t.Fatal("no binary and no error")
+			var names []string
+			err := unpack(t.Context(), file(t, zipped.Bytes()), c.must, place, func(to taken, r io.Reader) error {
+				names = append(names, to.to)
+				_, err := io.Copy(io.Discard, r)
+				return err
+			})
+			for _, name := range names {
+				switch {
+				case !filepath.IsLocal(name) || filepath.Clean(name) != name:
+					t.Fatalf("took %q", name)
+				case c.npm && strings.HasPrefix(name, npmFolder+"/"), name == c.plan.under("bin/node"), name == "usr/share/doc/node/LICENSE",
+					c.plan.build && strings.HasPrefix(name, "usr/include/node/"):
+				default:
+					t.Fatalf("took %q", name)
+				}
+			}
+			if err == nil && len(names) == 0 {
+				t.Fatal("nothing and no error")
+			}
 		}
 	})
 }

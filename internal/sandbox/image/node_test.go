@@ -9,8 +9,10 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"hearth"
 	"hearth/internal/module/registry"
@@ -66,6 +68,38 @@ func TestNodeRunsInTheImage(t *testing.T) {
 	}
 	if got.Version != "v"+p.Version || got.User != "fn" || got.Home != "/tmp" || got.Address == "" || got.Hour != 1 || !got.Certificates || len(got.Libs) > 0 {
 		t.Errorf("node says %s", out)
+	}
+}
+
+// The build image of this machine, entered the same way: its programs are all there and start.
+func TestToolsRunInTheBuildImage(t *testing.T) {
+	t.Parallel()
+	if os.Getuid() != 0 {
+		t.Skip("chroot needs root")
+	}
+	s := Spec{Dir: t.TempDir(), Runtime: hearth.DefaultRuntime, Build: true, Shim: shim, Init: []byte("init")}
+	if err := os.Chmod(s.Dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	missing, err := Missing(s)
+	if err != nil || len(missing) != 2 {
+		t.Fatalf("Missing = %v, %v, want Node.js and npm", missing, err)
+	}
+	s.Package, s.Npm = download(t, missing[0]), download(t, missing[1])
+	begun := time.Now()
+	img := build(t, s)
+	t.Logf("made in %s", time.Since(begun).Round(time.Millisecond))
+	const script = `set -e
+		node -p process.version; npm --version; npx --version; node-gyp --version; make --version | head -1; python3 -c 'import json, subprocess, multiprocessing, ctypes, ssl, sqlite3; print(json.dumps(1))'
+		which cc c++ gcc g++ ld as ar pkg-config awk bash tar gzip xargs env | wc -l
+		test -f $(g++ -print-file-name=libstdc++.a); test -f /usr/include/node/v8.h
+		echo done`
+	cmd := exec.Command("/bin/sh", "-c", script)
+	cmd.Dir, cmd.Env = "/", []string{"HOME=/nonexistent", "PATH=/bin:/usr/bin", "TMPDIR=/tmp"}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Chroot: img.Path, Credential: &syscall.Credential{Uid: 1000, Gid: 1000}}
+	out, err := cmd.CombinedOutput()
+	if err != nil || !strings.HasSuffix(string(out), "\n14\ndone\n") {
+		t.Errorf("%v: %s", err, out)
 	}
 }
 

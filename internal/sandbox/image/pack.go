@@ -11,23 +11,28 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
+	"strings"
 
 	"hearth"
 )
 
-// Bounds on what is read; Node.js 24 has a package of 53 MB with a binary of 127 MB.
+// Bounds on what is read; Node.js 24 has a package of 53 MB with a binary of 127 MB, npm 11 one of 3 MB
+// with 2,000 files.
 const (
 	mostPackage = 256 << 20
 	mostBinary  = 512 << 20
 	mostLicence = 4 << 20
+	mostSource  = 16 << 20
+	mostFiles   = 10_000
 )
 
-// keep returns the runtime's package, whose hash is the pinned one, as a file that only root may
+// keep returns a package, whose hash is the pinned one, as a file that only root may
 // change. It is copied and hashed in one pass, since whoever sent it may be writing to it still.
-func (s Spec) keep(ctx context.Context, pin Package) (_ *os.File, err error) {
+func (s Spec) keep(ctx context.Context, pin Package, given *os.File) (_ *os.File, err error) {
 	kept := filepath.Join(s.Dir, pin.file())
-	if s.Package == nil {
+	if given == nil {
 		f, err := os.Open(kept)
 		if errors.Is(err, fs.ErrNotExist) {
 			return nil, ErrNoPackage
@@ -41,12 +46,12 @@ func (s Spec) keep(ctx context.Context, pin Package) (_ *os.File, err error) {
 		}
 		return f, nil
 	}
-	fi, err := s.Package.Stat()
+	fi, err := given.Stat()
 	if err != nil {
 		return nil, err
 	}
 	if !fi.Mode().IsRegular() { // reading a pipe could wait for ever
-		return nil, hearth.Errorf(hearth.CodeMalformed, "the package of %s is not a file", s.Runtime)
+		return nil, hearth.Errorf(hearth.CodeMalformed, "the package %s is not a file", pin.Name)
 	}
 	f, err := os.CreateTemp(s.Dir, temporary)
 	if err != nil {
@@ -58,7 +63,7 @@ func (s Spec) keep(ctx context.Context, pin Package) (_ *os.File, err error) {
 			os.Remove(f.Name())
 		}
 	}()
-	if err := check(ctx, f, s.Package, pin); err != nil {
+	if err := check(ctx, f, given, pin); err != nil {
 		return nil, err
 	}
 	if err := f.Sync(); err != nil {
@@ -82,38 +87,83 @@ func check(ctx context.Context, to io.Writer, from *os.File, pin Package) error 
 	return nil
 }
 
-// unpack calls take with the Node.js binary and its licence, under their paths in the image.
-func unpack(ctx context.Context, pack *os.File, take func(name string, mode fs.FileMode, r io.Reader) error) error {
+// taken is where one file of a package goes in an image. Files with no place are passed over.
+type taken struct {
+	to   string
+	mode fs.FileMode
+	most int64
+}
+
+// ofNode places the Node.js binary and its licence, and for builds the headers.
+func (p *plan) ofNode(name string, _ fs.FileMode) (taken, bool) {
+	switch name {
+	case "bin/node":
+		return taken{p.under("bin/node"), modeProgram, mostBinary}, true
+	case "LICENSE":
+		return taken{"usr/share/doc/node/LICENSE", modeFile, mostLicence}, true
+	}
+	below, ok := strings.CutPrefix(name, "include/node/")
+	if !ok || !p.build {
+		return taken{}, false
+	}
+	// OpenSSL comes with headers for thirty platforms.
+	if other, ok := strings.CutPrefix(below, "openssl/archs/"); ok && !strings.HasPrefix(other, platforms[p.arch].openssl+"/") {
+		return taken{}, false
+	}
+	return taken{"usr/include/node/" + below, modeFile, mostSource}, true
+}
+
+// ofNpm places npm, less its documents and what is for Windows.
+func (p *plan) ofNpm(name string, mode fs.FileMode) (taken, bool) {
+	for _, skip := range []string{"docs/", "man/"} {
+		if strings.HasPrefix(name, skip) {
+			return taken{}, false
+		}
+	}
+	switch path.Ext(name) {
+	case ".md", ".cmd", ".ps1", ".bat", ".html":
+		return taken{}, false
+	}
+	t := taken{npmFolder + "/" + name, modeFile, mostSource}
+	if mode&0o111 != 0 {
+		t.mode = modeProgram
+	}
+	return t, true
+}
+
+// unpack calls take with the files of a package that have a place, and fails if must is not among them.
+func unpack(ctx context.Context, pack *os.File, must string, place func(name string, mode fs.FileMode) (taken, bool),
+	take func(t taken, r io.Reader) error) error {
 	zip, err := gzip.NewReader(&reader{ctx, io.NewSectionReader(pack, 0, mostPackage)})
 	if err != nil {
 		return fmt.Errorf("read package: %w", err)
 	}
-	found := false
+	seen := map[string]bool{}
 	for archive := tar.NewReader(zip); ; {
 		h, err := archive.Next()
 		switch {
-		case err == io.EOF && found:
+		case err == io.EOF && seen[must]:
 			return nil
 		case err == io.EOF:
-			return errors.New("read package: it has no bin/node")
+			return fmt.Errorf("read package: it has no %s", must)
 		case err != nil:
 			return fmt.Errorf("read package: %w", err)
 		case h.Typeflag != tar.TypeReg:
 			continue
 		}
-		switch h.Name {
-		case "package/bin/node":
-			if found || h.Size > mostBinary {
-				return fmt.Errorf("read package: bin/node twice, or larger than %d bytes", mostBinary)
-			}
-			found = true
-			err = take("bin/node", modeProgram, archive)
-		case "package/LICENSE":
-			if h.Size <= mostLicence {
-				err = take("usr/share/doc/node/LICENSE", modeFile, archive)
-			}
+		name, ok := strings.CutPrefix(h.Name, "package/")
+		if !ok || !filepath.IsLocal(name) || path.Clean(name) != name {
+			continue
 		}
-		if err != nil {
+		t, ok := place(name, fs.FileMode(h.Mode))
+		if !ok {
+			continue
+		}
+		if seen[name] || h.Size > t.most || len(seen) > mostFiles {
+			return fmt.Errorf("read package: %.100q twice, larger than %d bytes, or one of too many files", name, t.most)
+		}
+		seen[name] = true
+		if err := take(t, archive); err != nil {
 			return err
 		}
 	}

@@ -18,11 +18,13 @@ import (
 // layout counts the changes of this code that change images made from the same inputs.
 const layout = 1
 
-// plan is all that goes into an image but the Node.js binary and its licence, which stand in the
-// package. Nothing has been read yet but the small things.
+// plan is all that goes into an image but what stands in packages of npm: the Node.js binary and its
+// licence, and for builds npm itself. Nothing has been read yet but the small things.
 type plan struct {
-	pack    Package
+	packs   []Package
 	entries map[string]entry // by path without the first slash
+	build   bool
+	arch    string
 }
 
 // entry is a folder, a symlink, or a file with its content here or on the host.
@@ -32,6 +34,7 @@ type entry struct {
 	text  []byte
 	host  string // path on the host, instead of text
 	stamp string // size and time of the host's file, for the fingerprint
+	pyc   bool   // a compiled module of Python's: see bytecode
 }
 
 // Modes: nothing in an image can be written, by anybody, and only what must be can be executed.
@@ -42,14 +45,11 @@ const (
 )
 
 func (s Spec) plan() (*plan, error) {
-	pack, err := Pinned(s.Runtime, s.Arch)
+	packs, err := s.packages()
 	if err != nil {
 		return nil, err
 	}
-	if s.pin != nil {
-		pack = *s.pin
-	}
-	p := &plan{pack: pack, entries: map[string]entry{}}
+	p := &plan{packs: packs, entries: map[string]entry{}, build: s.Build, arch: s.Arch}
 	for _, dir := range []string{"bin", "proc", "dev", "tmp", "fn", "packages"} {
 		p.entries[dir] = entry{mode: modeFolder}
 	}
@@ -60,7 +60,12 @@ func (s Spec) plan() (*plan, error) {
 		p.file("etc/"+name, []byte(text), modeFile)
 	}
 	p.file("hearth/init", s.Init, modeProgram)
-	return p, errors.Join(p.shim(s.Shim), p.host(s))
+	err = errors.Join(p.shim(s.Shim), p.host(s))
+	if s.Build && err == nil {
+		p.merge()
+		err = p.toolchain(s)
+	}
+	return p, err
 }
 
 // etc is what C libraries and Node.js look for. Whoever has a uid has a passwd entry, since
@@ -135,11 +140,16 @@ func (p *plan) host(s Spec) error {
 	if err := p.zones(s.Host); err != nil {
 		missing = append(missing, "tzdata")
 	}
+	return lacks(missing, "instances")
+}
+
+// lacks is the error about packages that the host does not have, nil if there are none.
+func lacks(missing []string, who string) error {
 	if len(missing) == 0 {
 		return nil
 	}
 	return &hearth.Error{Code: hearth.CodeUnavailable, Component: hearth.ComponentPlatform, Reason: "host_packages",
-		Message: fmt.Sprintf("this machine lacks %s, which instances need; install with: apt-get install %[1]s", strings.Join(missing, " "))}
+		Message: fmt.Sprintf("this machine lacks %s, which %s need; install with: apt-get install %[1]s", strings.Join(missing, " "), who)}
 }
 
 // library plans the libraries that dpkg lists for a package. They all end up in one folder.
@@ -226,7 +236,7 @@ func (p *plan) names() []string {
 // fingerprint tells inputs apart without reading the host's files.
 func (p *plan) fingerprint() string {
 	h := sha256.New()
-	fmt.Fprintf(h, "%d %q\n", layout, p.pack)
+	fmt.Fprintf(h, "%d %q\n", layout, p.packs)
 	for _, name := range p.names() {
 		e := p.entries[name]
 		fmt.Fprintf(h, "%q %v %q %x %q %s\n", name, e.mode, e.link, sha256.Sum256(e.text), e.host, e.stamp)

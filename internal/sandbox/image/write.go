@@ -9,6 +9,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
 	"slices"
 	"time"
@@ -20,13 +21,12 @@ import (
 var epoch = time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)
 
 // write makes the image in the empty folder dir and returns the hash of its content.
-func (p *plan) write(ctx context.Context, dir string, pack *os.File) (string, error) {
+func (p *plan) write(ctx context.Context, dir string, packs []*os.File) (string, error) {
 	root, err := os.OpenRoot(dir)
 	if err != nil {
 		return "", err
 	}
 	defer root.Close()
-	p.parents("usr/share/doc/node/LICENSE")
 	sums := map[string]string{} // content of the files, by path
 	take := func(name string, mode fs.FileMode, r io.Reader) (err error) {
 		sums[name], err = writeFile(root, name, mode, r)
@@ -49,12 +49,21 @@ func (p *plan) write(ctx context.Context, dir string, pack *os.File) (string, er
 			return "", fmt.Errorf("write %s: %w", name, err)
 		}
 	}
-	err = unpack(ctx, pack, func(name string, mode fs.FileMode, r io.Reader) error {
-		p.entries[name] = entry{mode: mode}
-		return take(name, mode, r)
-	})
-	if err != nil {
+	unpacked := func(t taken, r io.Reader) error {
+		if err := root.MkdirAll(path.Dir(t.to), 0o700); err != nil {
+			return err
+		}
+		p.parents(t.to)
+		p.entries[t.to] = entry{mode: t.mode}
+		return take(t.to, t.mode, r)
+	}
+	if err := unpack(ctx, packs[0], "bin/node", p.ofNode, unpacked); err != nil {
 		return "", err
+	}
+	if p.build {
+		if err := unpack(ctx, packs[1], "bin/npm-cli.js", p.ofNpm, unpacked); err != nil {
+			return "", err
+		}
 	}
 	if err := p.seal(dir); err != nil {
 		return "", err
@@ -68,6 +77,13 @@ func copyHost(e entry, take func(io.Reader) error) error {
 		return err
 	}
 	defer f.Close()
+	if e.pyc {
+		r, err := bytecode(f)
+		if err != nil {
+			return err
+		}
+		return take(r)
+	}
 	return take(f)
 }
 

@@ -21,14 +21,22 @@ type Sandbox struct {
 	Stdout, Stderr    *os.File // read ends of the instance's pipes
 	Code              *os.File // the folder behind /fn
 	Requests, Control *os.File // O_PATH descriptors of its sockets: connect to /proc/self/fd/N
+
+	// Registry is a listener on RegistryAddress inside the network of a build sandbox, which reaches
+	// that and nothing else. nil in an instance.
+	Registry *os.File
 }
+
+// RegistryAddress is where a build sandbox finds the registry.
+const RegistryAddress = "127.0.0.1:4873"
 
 // Close closes the descriptors; the instance lives on.
 func (s *Sandbox) Close() {
-	CloseAll([]*os.File{s.Stdout, s.Stderr, s.Code, s.Requests, s.Control})
+	CloseAll([]*os.File{s.Stdout, s.Stderr, s.Code, s.Requests, s.Control, s.Registry})
 }
 
-// sandboxFiles is how many descriptors come with a sandbox, in the order of its fields.
+// sandboxFiles is how many descriptors come with an instance, in the order of the fields; a build
+// sandbox has one more.
 const sandboxFiles = 5
 
 // ErrClosed is returned for every call after the warden's end closed.
@@ -231,6 +239,25 @@ func (c *Client) Start(ctx context.Context, runtime string, l Limits) (*Sandbox,
 	return sandbox(Listed{ID: r.ID, Runtime: runtime}, files)
 }
 
+// StartBuild makes a new build sandbox of a runtime, as Start makes an instance.
+func (c *Client) StartBuild(ctx context.Context, runtime string, l Limits) (*Sandbox, error) {
+	r, files, err := c.call(ctx, Request{Start: &StartRequest{Runtime: runtime, Limits: l, Build: true}})
+	if err != nil {
+		CloseAll(files)
+		return nil, fmt.Errorf("start %s build sandbox: %w", runtime, err)
+	}
+	if len(files) != sandboxFiles+1 {
+		CloseAll(files)
+		return nil, fmt.Errorf("build sandbox %s came with %d descriptors, not %d", r.ID, len(files), sandboxFiles+1)
+	}
+	s, err := sandbox(Listed{ID: r.ID, Runtime: runtime}, files[:sandboxFiles])
+	if err != nil {
+		return nil, err
+	}
+	s.Registry = files[sandboxFiles]
+	return s, nil
+}
+
 // Adopt takes over an instance that an earlier node process left.
 func (c *Client) Adopt(ctx context.Context, l Listed) (*Sandbox, error) {
 	_, files, err := c.call(ctx, Request{Adopt: &InstanceRequest{ID: l.ID}})
@@ -259,6 +286,17 @@ func (c *Client) Limit(ctx context.Context, id string, l Limits) error {
 // any code goes in, so that an instance without a label has none.
 func (c *Client) Label(ctx context.Context, id, label string) error {
 	return c.plain(ctx, "label", id, Request{Label: &LabelRequest{ID: id, Label: label}})
+}
+
+// Mount shows the package store in an instance, at /packages, for as long as it lives. Once more does
+// nothing.
+func (c *Client) Mount(ctx context.Context, id string) error {
+	return c.plain(ctx, "mount packages in", id, Request{Mount: &InstanceRequest{ID: id}})
+}
+
+// Freeze stops every process of an instance, or lets them go on, and returns when it is so.
+func (c *Client) Freeze(ctx context.Context, id string, frozen bool) error {
+	return c.plain(ctx, "freeze", id, Request{Freeze: &FreezeRequest{ID: id, Frozen: frozen}})
 }
 
 // Destroy ends an instance and returns when its processes, mounts and cgroups are gone. One that is
@@ -316,27 +354,39 @@ func (c *Client) Stats(ctx context.Context) ([]Stats, error) {
 	}
 }
 
-// Image asks whether the image of a runtime is made.
-func (c *Client) Image(ctx context.Context, runtime string) (Image, error) {
-	r, files, err := c.call(ctx, Request{Image: &ImageRequest{Runtime: runtime}})
+// Image asks whether an image is made.
+func (c *Client) Image(ctx context.Context, q ImageRequest) (Image, error) {
+	r, files, err := c.call(ctx, Request{Image: &q})
 	CloseAll(files)
 	if err == nil && r.Image == nil {
 		err = errors.New("no answer")
 	}
 	if err != nil {
-		return Image{}, fmt.Errorf("ask for image of %s: %w", runtime, err)
+		return Image{}, fmt.Errorf("ask for image of %s: %w", q, err)
 	}
 	return *r.Image, nil
 }
 
-// PutImage hands over the tarball of a runtime's package, from which the warden makes the image.
-func (c *Client) PutImage(ctx context.Context, runtime string, tarball *os.File) error {
-	_, files, err := c.call(ctx, Request{ImagePut: &ImageRequest{Runtime: runtime}}, tarball)
+// PutImage hands over the tarball of a package that the image was said to lack. The warden makes the
+// image once it has all of them; the answer is the same as that of Image.
+func (c *Client) PutImage(ctx context.Context, q ImageRequest, name string, tarball *os.File) (Image, error) {
+	r, files, err := c.call(ctx, Request{ImagePut: &ImagePutRequest{ImageRequest: q, Package: name}}, tarball)
 	CloseAll(files)
-	if err != nil {
-		return fmt.Errorf("make image of %s: %w", runtime, err)
+	if err == nil && r.Image == nil {
+		err = errors.New("no answer")
 	}
-	return nil
+	if err != nil {
+		return Image{}, fmt.Errorf("make image of %s: %w", q, err)
+	}
+	return *r.Image, nil
+}
+
+// String names the image in errors and logs.
+func (q ImageRequest) String() string {
+	if q.Build {
+		return "build-" + q.Runtime
+	}
+	return q.Runtime
 }
 
 // TLS returns the certificate and key files as they are on disk now.

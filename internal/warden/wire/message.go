@@ -23,6 +23,7 @@ type Limits struct {
 	MilliCPUs int `json:"milli_cpus"`
 	Pids      int `json:"pids"`
 	TmpMiB    int `json:"tmp_mib"`
+	WorkMiB   int `json:"work_mib,omitempty"` // files in /work, of a build sandbox only
 }
 
 // Hello is the warden's first word. Files names the descriptors that come with it, in order:
@@ -40,17 +41,21 @@ type Request struct {
 	Label    *LabelRequest    `json:"label,omitempty"`
 	Destroy  *InstanceRequest `json:"destroy,omitempty"`
 	Adopt    *InstanceRequest `json:"adopt,omitempty"`
+	Mount    *InstanceRequest `json:"mount,omitempty"`
+	Freeze   *FreezeRequest   `json:"freeze,omitempty"`
 	List     *PageRequest     `json:"list,omitempty"`
 	Stats    *PageRequest     `json:"stats,omitempty"`
 	Image    *ImageRequest    `json:"image,omitempty"`
-	ImagePut *ImageRequest    `json:"image_put,omitempty"` // with one descriptor: the package's tarball
+	ImagePut *ImagePutRequest `json:"image_put,omitempty"` // with one descriptor: the package's tarball
 	TLS      *TLSRequest      `json:"tls,omitempty"`
 }
 
-// StartRequest asks for a new instance.
+// StartRequest asks for a new instance, or with Build for a build sandbox, which comes with one more
+// descriptor: a TCP listener inside its network.
 type StartRequest struct {
 	Runtime string `json:"runtime"`
 	Limits  Limits `json:"limits"`
+	Build   bool   `json:"build,omitempty"`
 }
 
 // LimitRequest changes the limits of an instance.
@@ -70,14 +75,27 @@ type InstanceRequest struct {
 	ID string `json:"id"`
 }
 
+// FreezeRequest stops every process of an instance, or lets them go on.
+type FreezeRequest struct {
+	ID     string `json:"id"`
+	Frozen bool   `json:"frozen"`
+}
+
 // PageRequest asks for instances in the order of their ids, those after After.
 type PageRequest struct {
 	After string `json:"after"`
 }
 
-// ImageRequest names a runtime.
+// ImageRequest names the image of a runtime, or with Build the one that its packages are built in.
 type ImageRequest struct {
 	Runtime string `json:"runtime"`
+	Build   bool   `json:"build,omitempty"`
+}
+
+// ImagePutRequest hands over one of the packages that an image is made from.
+type ImagePutRequest struct {
+	ImageRequest
+	Package string `json:"package"` // the package's name, as Image gave it
 }
 
 // TLSRequest asks for the certificate and key as they are on disk now.
@@ -114,10 +132,15 @@ type Stats struct {
 	OOMKills    int64  `json:"oom"`
 }
 
-// Image says whether a runtime's image is made, and from which package it is made if not.
+// Image says whether an image is made, and if not, which packages of npm the warden lacks for it.
 type Image struct {
-	Present   bool   `json:"present"`
-	Package   string `json:"package"`
+	Present bool      `json:"present"`
+	Missing []Package `json:"missing,omitempty"`
+}
+
+// Package is one package of npm that an image is made from.
+type Package struct {
+	Name      string `json:"name"`
 	Version   string `json:"version"`
 	Integrity string `json:"integrity"`
 }
@@ -150,7 +173,7 @@ func DecodeRequest(packet []byte) (*Request, error) {
 	}
 	n := 0
 	for _, set := range []bool{r.Start != nil, r.Limit != nil, r.Label != nil, r.Destroy != nil, r.Adopt != nil,
-		r.List != nil, r.Stats != nil, r.Image != nil, r.ImagePut != nil, r.TLS != nil} {
+		r.Mount != nil, r.Freeze != nil, r.List != nil, r.Stats != nil, r.Image != nil, r.ImagePut != nil, r.TLS != nil} {
 		if set {
 			n++
 		}
