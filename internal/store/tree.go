@@ -60,8 +60,8 @@ func (s *Store) packTree(t *plan.Tree) (p packedTree, err error) {
 	if !validKey(t.Key) {
 		return p, fmt.Errorf("add tree: %.80q is not a key", t.Key)
 	}
-	if int64(len(t.Packages)) > hearth.LimitTreePackages.Value {
-		return p, hearth.Exceeded(hearth.CodeTooLarge, hearth.LimitTreePackages)
+	if int64(len(t.Packages)) > hearth.LimitPackages.Value {
+		return p, hearth.Exceeded(hearth.CodeTooLarge, hearth.LimitPackages)
 	}
 	for _, k := range t.Packages {
 		if k.Tenant == "" {
@@ -300,7 +300,7 @@ func (s *Store) Tree(ctx context.Context, key string) (*plan.Tree, error) {
 const listTreePackages = `SELECT DISTINCT p.package || '@' || p.version FROM tree_packages tp JOIN packages p ON p.key = tp.key
 	WHERE tp.tree = $1 ORDER BY 1 LIMIT $2`
 
-// TreePackages returns name@version of a tree's packages, sorted, no more than LimitTreePackages.
+// TreePackages returns name@version of a tree's packages, sorted, no more than LimitPackages.
 func (s *Store) TreePackages(ctx context.Context, tree string) ([]string, error) {
 	if tree == "" {
 		return nil, nil
@@ -310,7 +310,7 @@ func (s *Store) TreePackages(ctx context.Context, tree string) ([]string, error)
 }
 
 func treePackages(ctx context.Context, q querier, tree string) ([]string, error) {
-	return collect(ctx, q, func(row scanner) (name string, err error) { return name, row.Scan(&name) }, listTreePackages, tree, hearth.LimitTreePackages.Value)
+	return collect(ctx, q, func(row scanner) (name string, err error) { return name, row.Scan(&name) }, listTreePackages, tree, hearth.LimitPackages.Value)
 }
 
 // TreeUse is how many functions have a tree as their active version's, for who decides what to preload.
