@@ -227,6 +227,7 @@ const (
 	FaultPackage Fault = iota // the package's own: final for a while
 	FaultOurs                 // tried three times, then a dead letter
 	FaultAway                 // the registry is away: tried for ever, and said so
+	FaultAwayAll              // the same, and what else is queued for this registry is put off too
 )
 
 // FailContent says that a build failed. It returns when the content may be claimed again; zero: the
@@ -256,6 +257,10 @@ func (s *Store) FailContent(ctx context.Context, j Job, fault Fault, f hearth.Fa
 		retry = timeOf(at + after.Microseconds())
 		_, err = tx.ExecContext(ctx, `UPDATE contents SET state = 'queued', `+freeLease+`, attempts = $2, waiting = $3, retry_at = $4 WHERE id = $1`,
 			j.Content, attempts, clip(f.Message, 256), retry.UnixMicro())
+		if err == nil && fault == FaultAwayAll {
+			_, err = tx.ExecContext(ctx, `UPDATE contents SET waiting = $2, retry_at = $3 WHERE state = 'queued' AND tenant = $1 AND retry_at < $3`,
+				j.Package.Tenant, clip(f.Message, 256), retry.UnixMicro())
+		}
 		return err
 	})
 	return retry, err
