@@ -70,7 +70,6 @@ var (
 	LimitPackages        = Limit{"packages.count", 5000, "count", "The number of packages in a package-lock.json", raiseFixed}
 	LimitDependencies    = Limit{"dependencies", 500, "count", "The number of dependencies of a function", raiseFixed}
 	LimitOverrides       = Limit{"overrides_bytes", 64 << 10, "bytes", "The overrides of a package.json", raiseFixed}
-	LimitTreePackages    = Limit{"tree_packages", 5000, "count", "The number of packages that a function comes to, its dependencies' dependencies counted", raiseFixed}
 	LimitJSONDepth       = Limit{"json_depth", 32, "count", "The depth of a JSON document", raiseFixed}
 	LimitJSONValues      = Limit{"json_values", 100_000, "count", "The number of values in a JSON document", raiseFixed}
 	LimitListItems       = Limit{"list_items", 100, "count", "The number of items in a page of a list", raiseFixed}
@@ -128,7 +127,7 @@ func Limits() []Limit {
 		LimitHeaderBytes, LimitHeaderFields, LimitURIBytes, LimitParsedBody, LimitHeaderTime, LimitBodyIdle,
 		LimitUpgradeIdle, LimitKeepAlive, LimitTimeout, LimitQueue, LimitQueueTime, LimitTrialTime,
 		LimitDocument, LimitCodeBytes, LimitCodeFiles, LimitConfigBytes, LimitSecrets, LimitSecretBytes,
-		LimitDependencies, LimitLockBytes, LimitPackages, LimitOverrides, LimitTreePackages, LimitJSONDepth, LimitJSONValues, LimitListItems, LimitVersions, LimitWait, LimitTenants,
+		LimitDependencies, LimitOverrides, LimitLockBytes, LimitPackages, LimitJSONDepth, LimitJSONValues, LimitListItems, LimitVersions, LimitWait, LimitTenants,
 		LimitContainers, LimitFunctions, LimitIdempotencyKeys,
 		LimitLogLine, LimitLogRate, LimitLogFunction,
 		LimitMemory, LimitCPUs, LimitPids, LimitTmp, LimitInstances, LimitConcurrency,

@@ -13,9 +13,8 @@ import (
 	"hearth"
 )
 
-// lockMost bounds a lock in bytes; a thousand packages make about a megabyte. A user's own is among the
-// files of a version, which are bounded by the same.
-var lockMost = hearth.LimitCodeBytes.Value
+// lockMost bounds a lock in bytes; a thousand packages make about a megabyte.
+var lockMost = hearth.LimitLockBytes.Value
 
 func lockKey(digest string) string { return lockPrefix + digest + lockSuffix }
 

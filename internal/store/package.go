@@ -38,9 +38,9 @@ var ErrLeaseLost = errors.New("the lease of this content has passed to another b
 type Job struct {
 	Content  string
 	Token    string
-	Tree     string // the key of a tree that it is in
-	Package  plan.Package
-	Attempts int // that failed before
+	Tree     string       // the key of a tree that it is in, which says the rest of Package
+	Package  plan.Package // without Name, Deps and Bin; without Key unless it has scripts
+	Attempts int          // that failed before
 }
 
 const (
@@ -54,7 +54,7 @@ const (
 		) AS waiting ORDER BY turn, served, created_at, id LIMIT $3`
 	expireLeases = `SELECT id, losses FROM contents WHERE state = 'building' AND lease_until < $1`
 	takeContent  = `UPDATE contents SET state = 'building', owner = $2, token = $3, lease_until = $4, waiting = NULL WHERE id = $1
-		RETURNING tree, spec, attempts, asked_by`
+		RETURNING tree, package, version, integrity, scripts, tenant, attempts, asked_by`
 	freeLease = `owner = NULL, token = NULL, lease_until = NULL`
 )
 
@@ -77,13 +77,14 @@ func (s *Store) ClaimContents(ctx context.Context, owner string, scripts bool, n
 		served := map[string]bool{}
 		for _, id := range ids {
 			j := Job{Content: id, Token: newID()}
-			var spec, asked string
-			err := tx.QueryRowContext(ctx, takeContent, id, owner, j.Token, at+ContentLease.Microseconds()).Scan(&j.Tree, &spec, &j.Attempts, &asked)
-			if err == nil {
-				err = json.Unmarshal([]byte(spec), &j.Package)
-			}
+			var asked string
+			p := &j.Package
+			err := tx.QueryRowContext(ctx, takeContent, id, owner, j.Token, at+ContentLease.Microseconds()).Scan(&j.Tree, &p.Package, &p.Version, &p.Integrity, &p.Scripts, &p.Tenant, &j.Attempts, &asked)
 			if err != nil {
 				return fmt.Errorf("take content %s: %w", id, err)
+			}
+			if p.Content = id; p.Scripts {
+				p.Key = id
 			}
 			jobs = append(jobs, j)
 			served[asked] = true
@@ -226,6 +227,7 @@ const (
 	FaultPackage Fault = iota // the package's own: final for a while
 	FaultOurs                 // tried three times, then a dead letter
 	FaultAway                 // the registry is away: tried for ever, and said so
+	FaultAwayAll              // the same, and what else is queued for this registry is put off too
 )
 
 // FailContent says that a build failed. It returns when the content may be claimed again; zero: the
@@ -255,6 +257,10 @@ func (s *Store) FailContent(ctx context.Context, j Job, fault Fault, f hearth.Fa
 		retry = timeOf(at + after.Microseconds())
 		_, err = tx.ExecContext(ctx, `UPDATE contents SET state = 'queued', `+freeLease+`, attempts = $2, waiting = $3, retry_at = $4 WHERE id = $1`,
 			j.Content, attempts, clip(f.Message, 256), retry.UnixMicro())
+		if err == nil && fault == FaultAwayAll {
+			_, err = tx.ExecContext(ctx, `UPDATE contents SET waiting = $2, retry_at = $3 WHERE state = 'queued' AND tenant = $1 AND retry_at < $3`,
+				j.Package.Tenant, clip(f.Message, 256), retry.UnixMicro())
+		}
 		return err
 	})
 	return retry, err

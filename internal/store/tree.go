@@ -4,7 +4,6 @@ import (
 	"context"
 	"database/sql"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -60,8 +59,8 @@ func (s *Store) packTree(t *plan.Tree) (p packedTree, err error) {
 	if !validKey(t.Key) {
 		return p, fmt.Errorf("add tree: %.80q is not a key", t.Key)
 	}
-	if int64(len(t.Packages)) > hearth.LimitTreePackages.Value {
-		return p, hearth.Exceeded(hearth.CodeTooLarge, hearth.LimitTreePackages)
+	if int64(len(t.Packages)) > hearth.LimitPackages.Value {
+		return p, hearth.Exceeded(hearth.CodeTooLarge, hearth.LimitPackages)
 	}
 	for _, k := range t.Packages {
 		if k.Tenant == "" {
@@ -72,17 +71,13 @@ func (s *Store) packTree(t *plan.Tree) (p packedTree, err error) {
 		}
 		p.tenant = k.Tenant
 	}
-	raw, err := json.Marshal(t)
-	if err != nil {
-		return p, fmt.Errorf("add tree %s: %w", t.Key, err)
-	}
-	p.plan = s.codec.enc.EncodeAll(raw, nil)
+	p.plan = s.codec.enc.EncodeAll(t.Encode(), nil)
 	return p, nil
 }
 
 const (
-	insertContent = `INSERT INTO contents (id, tenant, package, version, integrity, scripts, spec, state, asked_by, tree, attempts, losses,
-		retry_at, blob_bytes, files, bytes, created_at, used_at) VALUES ($1, $2, $3, $4, $5, $6, $7, 'queued', $8, $9, 0, 0, 0, 0, 0, 0, $10, $10)
+	insertContent = `INSERT INTO contents (id, tenant, package, version, integrity, scripts, state, asked_by, tree, attempts, losses,
+		retry_at, blob_bytes, files, bytes, created_at, used_at) VALUES ($1, $2, $3, $4, $5, $6, 'queued', $7, $8, 0, 0, 0, 0, 0, 0, $9, $9)
 		ON CONFLICT (id) DO NOTHING`
 	// A failure is forgotten once its time has passed and somebody asks.
 	requeueContents = `UPDATE contents SET state = 'queued', attempts = 0, losses = 0, failure = NULL, retry_at = 0, asked_by = $3, tree = $1
@@ -158,11 +153,7 @@ func insertTree(ctx context.Context, tx *sql.Tx, t *plan.Tree, p packedTree, ten
 		}
 		if !done[k.Content] {
 			done[k.Content] = true
-			spec, err := json.Marshal(k)
-			if err != nil {
-				return err
-			}
-			result, err := content.ExecContext(ctx, k.Content, k.Tenant, k.Package, k.Version, k.Integrity, k.Scripts, string(spec), tenant, t.Key, at)
+			result, err := content.ExecContext(ctx, k.Content, k.Tenant, k.Package, k.Version, k.Integrity, k.Scripts, tenant, t.Key, at)
 			if err != nil {
 				return fmt.Errorf("content %s of %s@%s: %w", k.Content, k.Package, k.Version, err)
 			}
@@ -284,9 +275,9 @@ func (s *Store) Tree(ctx context.Context, key string) (*plan.Tree, error) {
 		return nil, orNotFound(err, "tree")
 	}
 	raw, err := s.codec.dec.DecodeAll(packed, nil)
-	t := new(plan.Tree)
+	var t *plan.Tree
 	if err == nil {
-		err = json.Unmarshal(raw, t)
+		t, err = plan.Decode(raw)
 	}
 	if err == nil && t.Key != key {
 		err = fmt.Errorf("it is the plan of %.80q", t.Key)
@@ -300,7 +291,7 @@ func (s *Store) Tree(ctx context.Context, key string) (*plan.Tree, error) {
 const listTreePackages = `SELECT DISTINCT p.package || '@' || p.version FROM tree_packages tp JOIN packages p ON p.key = tp.key
 	WHERE tp.tree = $1 ORDER BY 1 LIMIT $2`
 
-// TreePackages returns name@version of a tree's packages, sorted, no more than LimitTreePackages.
+// TreePackages returns name@version of a tree's packages, sorted, no more than LimitPackages.
 func (s *Store) TreePackages(ctx context.Context, tree string) ([]string, error) {
 	if tree == "" {
 		return nil, nil
@@ -310,7 +301,7 @@ func (s *Store) TreePackages(ctx context.Context, tree string) ([]string, error)
 }
 
 func treePackages(ctx context.Context, q querier, tree string) ([]string, error) {
-	return collect(ctx, q, func(row scanner) (name string, err error) { return name, row.Scan(&name) }, listTreePackages, tree, hearth.LimitTreePackages.Value)
+	return collect(ctx, q, func(row scanner) (name string, err error) { return name, row.Scan(&name) }, listTreePackages, tree, hearth.LimitPackages.Value)
 }
 
 // TreeUse is how many functions have a tree as their active version's, for who decides what to preload.

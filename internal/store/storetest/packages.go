@@ -2,7 +2,10 @@ package storetest
 
 import (
 	"crypto/sha256"
+	"crypto/sha512"
+	"encoding/base64"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -24,36 +27,96 @@ func Key(word string) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// Pure is a package without scripts, in the context of its dependencies.
+// known is every package that Pure and Scripted made, by key, so that a tree can be made of the keys of
+// its parts.
+var known sync.Map
+
+// Pure is a package without scripts, in the context of its dependencies. A version may be cut short.
 func Pure(name, version string, deps ...plan.Package) plan.Package {
-	p := plan.Package{Name: name, Package: name, Version: version, Integrity: "sha512-" + Key(name+version), Content: Key("content " + name + version), Deps: map[string]string{}}
-	word := name + version
-	for _, d := range deps {
-		p.Deps[d.Name] = d.Key
-		word += " " + d.Key
-	}
-	p.Key = Key(word)
-	return p
+	return pack(name, version, false, deps)
 }
 
 // Scripted is a package with scripts.
 func Scripted(name, version string, deps ...plan.Package) plan.Package {
-	p := Pure(name, version, deps...)
-	p.Scripts, p.Content = true, p.Key
+	return pack(name, version, true, deps)
+}
+
+func pack(name, version string, scripts bool, deps []plan.Package) plan.Package {
+	for strings.Count(version, ".") < 2 {
+		version += ".0"
+	}
+	sum := sha512.Sum512([]byte(name + version))
+	p := plan.Package{Key: "new", Name: name, Package: name, Version: version, Scripts: scripts, Deps: map[string]string{},
+		Integrity: "sha512-" + base64.StdEncoding.EncodeToString(sum[:])}
+	for _, d := range deps {
+		p.Deps[d.Name] = d.Key
+	}
+	t := Tree(append([]plan.Package{p}, deps...)...)
+	p = *t.Find(t.Direct[name])
+	known.Store(p.Key, p)
 	return p
 }
 
-// Tree is a tree of these packages, all of them direct.
+// Tree is a tree of these packages, all of them direct, and of what they depend on. Several versions of
+// one package are there under aliases.
 func Tree(packages ...plan.Package) *plan.Tree {
-	t := &plan.Tree{Runtime: "node24", Platform: "linux-x64-glibc", Direct: map[string]string{}, Hoisted: map[string]string{}}
-	t.Packages = slices.SortedFunc(slices.Values(packages), func(a, b plan.Package) int { return strings.Compare(a.Key, b.Key) })
-	word := ""
-	for _, p := range t.Packages {
-		t.Direct[p.Name] = p.Key
-		word += p.Key
+	type entry struct {
+		Name         string            `json:"name,omitempty"`
+		Version      string            `json:"version"`
+		Integrity    string            `json:"integrity"`
+		Scripts      bool              `json:"hasInstallScript,omitempty"`
+		Dependencies map[string]string `json:"dependencies,omitempty"`
 	}
-	t.Key = Key(word)
+	root := entry{Version: "1.0.0", Dependencies: map[string]string{}}
+	entries := map[string]*entry{"": &root}
+	done := map[string]bool{}
+	var add func(p plan.Package)
+	add = func(p plan.Package) {
+		if done[p.Key] {
+			return
+		}
+		done[p.Key] = true
+		folder, e := p.Name, &entry{Version: p.Version, Integrity: p.Integrity, Scripts: p.Scripts, Dependencies: map[string]string{}}
+		if had := entries["node_modules/"+folder]; had != nil && had.Version != p.Version {
+			folder, e.Name = p.Name+"-"+p.Version, p.Package
+		}
+		entries["node_modules/"+folder] = e
+		root.Dependencies[folder] = p.Version
+		for name, key := range p.Deps {
+			d, ok := known.Load(key)
+			if !ok {
+				panic("a dependency that Pure or Scripted has not made")
+			}
+			e.Dependencies[name] = d.(plan.Package).Version
+			add(d.(plan.Package))
+		}
+	}
+	for _, p := range packages {
+		add(p)
+	}
+	lock, err := json.Marshal(map[string]any{"lockfileVersion": 3, "packages": entries})
+	if err != nil {
+		panic(err)
+	}
+	return TreeOf(lock)
+}
+
+// TreeOf is the tree of a lock.
+func TreeOf(lock []byte) *plan.Tree {
+	l, err := plan.Parse(lock)
+	if err != nil {
+		panic(err)
+	}
+	t, err := l.Tree(plan.Options{Runtime: "node24", ABI: "test", Platform: plan.Platform{OS: "linux", CPU: "x64", Libc: "glibc"}})
+	if err != nil {
+		panic(err)
+	}
 	return t
+}
+
+// forged is a tree as no plan makes it.
+func forged(packages ...plan.Package) *plan.Tree {
+	return &plan.Tree{Key: Key("forged"), Direct: map[string]string{}, Hoisted: map[string]string{}, Packages: packages}
 }
 
 // DependentDocument is a PUT of a function that has a dependency.
@@ -134,8 +197,7 @@ func testTrees(t *testing.T, f *Fixture) {
 	_, err := f.Tree(ctx, Key("none"))
 	wantCode(t, "no tree", err, hearth.CodeNotFound)
 	// The same content in another context is not built twice.
-	a2 := a
-	a2.Key, a2.Deps = Key("a in another context"), map[string]string{}
+	a2 := Pure("a", "1.0.0")
 	if state = f.Add(Tree(a2), "other"); state.Total != 1 || state.Ready != 0 {
 		t.Fatalf("another context: %+v", state)
 	}
@@ -151,17 +213,17 @@ func testTrees(t *testing.T, f *Fixture) {
 	// Bytes are shared by those only whose plans agree on what they are.
 	bad := a
 	bad.Key, bad.Integrity = Key("bad"), "sha512-other"
-	if _, err := f.AddTree(ctx, Tree(bad), "acme"); err == nil {
+	if _, err := f.AddTree(ctx, forged(bad), "acme"); err == nil {
 		t.Fatal("another integrity under the same content was taken")
 	}
 	bad = a
 	bad.Key, bad.Tenant = Key("bad"), strings.Repeat("a", 26)
-	if _, err := f.AddTree(ctx, Tree(bad), "acme"); err == nil {
+	if _, err := f.AddTree(ctx, forged(bad), "acme"); err == nil {
 		t.Fatal("a private package under a shared content was taken")
 	}
 	one, two := Pure("one", "1"), Pure("two", "1")
 	one.Tenant, two.Tenant = strings.Repeat("a", 26), strings.Repeat("b", 26)
-	if _, err := f.AddTree(ctx, Tree(one, two), "acme"); err == nil {
+	if _, err := f.AddTree(ctx, forged(one, two), "acme"); err == nil {
 		t.Fatal("private packages of two tenants in one tree were taken")
 	}
 	if _, err := f.AddTree(ctx, &plan.Tree{Key: "../x"}, "acme"); err == nil {
@@ -361,7 +423,7 @@ func testFailures(t *testing.T, f *Fixture) {
 	// It is remembered, for other trees too, and nothing of them is queued.
 	other := Tree(Pure("a", "1"), Pure("fresh", "1"))
 	for _, tree := range []*plan.Tree{tree, other} {
-		if s := f.Add(tree, "acme"); s.Failure == nil || s.Failure.Message != "a@1: disk \x00 trouble" {
+		if s := f.Add(tree, "acme"); s.Failure == nil || s.Failure.Message != "a@1.0.0: disk \x00 trouble" {
 			t.Fatalf("state: %+v", s)
 		}
 	}
@@ -385,9 +447,11 @@ func testNeeds(t *testing.T, f *Fixture) {
 	leaf := Pure("leaf", "1")
 	tool := Scripted("tool", "1", leaf)
 	addon := Scripted("addon", "1", tool)
-	x, y := Scripted("x", "1"), Scripted("y", "1")
-	x.Deps, y.Deps = map[string]string{"y": y.Key}, map[string]string{"x": x.Key} // a cycle
-	tree := Tree(leaf, tool, addon, x, y)
+	tree := TreeOf(fmt.Appendf(nil, `{"lockfileVersion": 3, "packages": {"": {"dependencies": {"addon": "1.0.0", "x": "1.0.0"}},
+		"node_modules/leaf": {"version": "1.0.0", "integrity": %q}, "node_modules/tool": {"version": "1.0.0", "integrity": %q, "hasInstallScript": true, "dependencies": {"leaf": "1"}},
+		"node_modules/addon": {"version": "1.0.0", "integrity": %q, "hasInstallScript": true, "dependencies": {"tool": "1"}},
+		"node_modules/x": {"version": "1.0.0", "integrity": %[1]q, "hasInstallScript": true, "dependencies": {"y": "1"}},
+		"node_modules/y": {"version": "1.0.0", "integrity": %[2]q, "hasInstallScript": true, "dependencies": {"x": "1"}}}}`, leaf.Integrity, tool.Integrity, addon.Integrity))
 	f.Add(tree, "acme")
 	names := func(scripts bool) (names []string, jobs []store.Job) {
 		jobs = must(f.ClaimContents(ctx, "one", scripts, 10))(t)
@@ -406,11 +470,11 @@ func testNeeds(t *testing.T, f *Fixture) {
 	// What depends on a failed one fails with it, and comes back with it.
 	must(f.FailContent(ctx, jobs[0], store.FaultPackage, hearth.Failure{Reason: "dependencies", Message: "make: error"}, 0))(t)
 	s := must(f.TreeState(ctx, tree.Key))(t)
-	if s.Failure == nil || s.Failure.Message != "tool@1: make: error" {
+	if s.Failure == nil || s.Failure.Message != "tool@1.0.0: make: error" {
 		t.Fatalf("state: %+v", s)
 	}
 	for _, c := range must(f.Contents(ctx, []string{addon.Content}))(t) {
-		if c.State != "failed" || c.Failure.Message != "tool@1: make: error" {
+		if c.State != "failed" || c.Failure.Message != "tool@1.0.0: make: error" {
 			t.Fatalf("dependent: %+v", c)
 		}
 	}

@@ -15,7 +15,7 @@ CREATE INDEX versions_lock ON versions (lock) WHERE lock IS NOT NULL;
 
 -- What is unpacked, once for all keys that differ in their dependencies only. tenant: the id of the
 -- tenant that it is private to, '' shared. asked_by: the name of the tenant in whose turn it is built.
--- tree: one that asked, whose plan says what it depends on. spec: its plan.Package. attempts: those that
+-- tree: one that asked, whose plan says what it depends on. attempts: those that
 -- failed and were not the package's fault; losses: builders that ended while they had it. token: of the
 -- lease, so that a builder which lost its lease publishes nothing. retry_at: when queued, not before; when
 -- failed, the failure is what every deploy is told until then. waiting: why it was put off.
@@ -26,7 +26,6 @@ CREATE TABLE contents (
   version     TEXT NOT NULL CHECK (length(version) BETWEEN 1 AND 255),
   integrity   TEXT NOT NULL CHECK (length(integrity) BETWEEN 1 AND 255),
   scripts     INTEGER NOT NULL CHECK (scripts IN (0, 1)),
-  spec        TEXT NOT NULL CHECK (length(spec) BETWEEN 2 AND 4194304),
   state       TEXT NOT NULL CHECK (state IN ('queued', 'building', 'ready', 'failed')),
   asked_by    TEXT NOT NULL CHECK (length(asked_by) <= 63),
   tree        TEXT NOT NULL CHECK (length(tree) = 64),
@@ -86,7 +85,7 @@ CREATE TABLE packages (
 CREATE INDEX packages_content ON packages (content);
 CREATE INDEX packages_package ON packages (package, version);
 
--- plan: the plan.Tree as JSON, compressed with zstd. packages: how many it has.
+-- plan: what plan.Tree's Encode writes, compressed with zstd. packages: how many it has.
 CREATE TABLE trees (
   key        TEXT PRIMARY KEY CHECK (length(key) = 64),
   tenant     TEXT NOT NULL CHECK (length(tenant) IN (0, 26)),
