@@ -27,6 +27,11 @@ type Config struct {
 	Pool            int            `json:"pool"`              // generic instances kept ready
 	Idle            time.Duration  `json:"idle"`              // an instance without requests for this long is destroyed
 	NPMRegistry     string         `json:"npm_registry"`      // URL; "" is what npm's own configuration names
+	LockTTL         time.Duration  `json:"lock_ttl"`          // the same dependencies are not resolved again within this
+	MinReleaseAge   time.Duration  `json:"min_release_age"`   // a range takes no version that is younger
+	Builders        int            `json:"builders"`          // build sandboxes at a time
+	PackageDisk     int64          `json:"package_disk"`      // bytes of packages on this node's disk
+	PreloadMemory   int64          `json:"preload_memory"`    // bytes for instances that have loaded packages ahead
 	LogLevel        string         `json:"log_level"`         // debug, info, warn or error
 	LogFormat       string         `json:"log_format"`        // text or json
 }

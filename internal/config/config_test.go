@@ -40,7 +40,7 @@ func TestDefaults(t *testing.T) {
 		DataDir: "/var/lib/hearth", RunDir: "/run/hearth",
 		Database: "sqlite:/var/lib/hearth/node/hearth.db", Blobs: "file:/var/lib/hearth/node/blobs",
 		Keeper: "file:/var/lib/hearth/keeper.key", AdminTokenFile: "/var/lib/hearth/admin.token",
-		User: "hearth", Isolation: "runc", Pool: 4, Idle: 10 * time.Minute, LogLevel: "info", LogFormat: "text",
+		User: "hearth", Isolation: "runc", Pool: 4, LockTTL: time.Hour, Builders: 2, PackageDisk: 20 << 30, PreloadMemory: 1 << 30, Idle: 10 * time.Minute, LogLevel: "info", LogFormat: "text",
 	}
 	if d := cmp.Diff(want, l.Config, cmpopts.EquateComparable(netip.Prefix{})); d != "" {
 		t.Errorf("Load() without anything (-want +got):\n%s", d)

@@ -146,10 +146,50 @@ func Options() []Option {
 			},
 			get: func(c *Config) string { return short(c.Idle) }},
 		{Name: "npm-registry", Arg: "URL", Example: "https://npm.example.com/",
-			About: "npm registry that Node.js itself is taken from",
+			About: "npm registry that packages, and Node.js itself, are taken from",
 			More:  "Otherwise what npm's own configuration names: `NPM_CONFIG_REGISTRY`, the npmrc files, else the installed `npm`.",
 			set:   text(func(c *Config) *string { return &c.NPMRegistry }, optional(registry)),
 			get:   func(c *Config) string { return c.NPMRegistry }},
+		{Name: "lock-ttl", Arg: "DURATION", Default: "1h", Example: "10m",
+			About: "how long the same dependencies get the same versions",
+			More:  "A deploy of the same dependencies within this time does not ask the registry for newer versions; `?refresh=true` does.",
+			set: func(c *Config, s string) (err error) {
+				c.LockTTL, err = duration(s, 0, maxAge)
+				return err
+			},
+			get: func(c *Config) string { return short(c.LockTTL) }},
+		{Name: "min-release-age", Arg: "DURATION", Default: "0s", Example: "72h",
+			About: "a range of versions takes none that is younger",
+			More:  "A version that is named exactly is taken whatever its age. It guards against a package that was taken over an hour ago.",
+			set: func(c *Config, s string) (err error) {
+				c.MinReleaseAge, err = duration(s, 0, maxAge)
+				return err
+			},
+			get: func(c *Config) string { return short(c.MinReleaseAge) }},
+		{Name: "builders", Arg: "N", Default: "2", Example: "4",
+			About: "packages with install scripts that are built at a time",
+			More:  "Each has a sandbox of 2 GiB. Packages without scripts are not counted.",
+			set: func(c *Config, s string) (err error) {
+				c.Builders, err = whole(s, 1, 64)
+				return err
+			},
+			get: func(c *Config) string { return strconv.Itoa(c.Builders) }},
+		{Name: "package-disk", Arg: "SIZE", Default: "20GiB", Example: "100GiB",
+			About: "disk for packages on this node",
+			More:  "Past it the packages that were not used for the longest time go; they come back from the blob store when they are needed.",
+			set: func(c *Config, s string) (err error) {
+				c.PackageDisk, err = size(s, 1<<28)
+				return err
+			},
+			get: func(c *Config) string { return sized(c.PackageDisk) }},
+		{Name: "preload-memory", Arg: "SIZE", Default: "1GiB", Example: "4GiB",
+			About: "memory for instances that have loaded packages ahead",
+			More:  "The packages whose cold calls it saves the most time for. With 0 there are none.",
+			set: func(c *Config, s string) (err error) {
+				c.PreloadMemory, err = size(s, 0)
+				return err
+			},
+			get: func(c *Config) string { return sized(c.PreloadMemory) }},
 		{Name: "log-level", Arg: "LEVEL", Default: "info", Example: "debug",
 			About: "debug, info, warn or error",
 			set:   text(func(c *Config) *string { return &c.LogLevel }, oneOf("debug", "info", "warn", "error")),

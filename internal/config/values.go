@@ -16,6 +16,7 @@ import (
 const (
 	minIdle = time.Second
 	maxIdle = 7 * 24 * time.Hour
+	maxAge  = 365 * 24 * time.Hour
 )
 
 // valueError says what is wrong with a value and what would be right.
@@ -203,6 +204,43 @@ func duration(s string, least, most time.Duration) (time.Duration, error) {
 		return 0, mistake("is out of range", hint)
 	}
 	return d, nil
+}
+
+// units of sizes, the largest first.
+var units = []struct {
+	name  string
+	shift int
+}{{"TiB", 40}, {"GiB", 30}, {"MiB", 20}, {"KiB", 10}}
+
+// size reads a size with its unit, of at least so many bytes.
+func size(s string, least int64) (int64, error) {
+	hint := "give a size of at least " + sized(least) + ", as in 512MiB or 20GiB"
+	digits, shift := s, 0
+	for _, u := range units {
+		if rest, ok := strings.CutSuffix(s, u.name); ok {
+			digits, shift = strings.TrimSpace(rest), u.shift
+		}
+	}
+	n, err := strconv.ParseInt(digits, 10, 64)
+	switch {
+	case err != nil || n < 0:
+		return 0, mistake("is not a size", hint)
+	case shift == 0 && n != 0:
+		return 0, mistake("has no unit", hint)
+	case n > 1<<50>>shift || n<<shift < least:
+		return 0, mistake("is out of range", hint)
+	}
+	return n << shift, nil
+}
+
+// sized prints a size in the largest unit that divides it.
+func sized(n int64) string {
+	for _, u := range units {
+		if n != 0 && n%(1<<u.shift) == 0 {
+			return strconv.FormatInt(n>>u.shift, 10) + u.name
+		}
+	}
+	return strconv.FormatInt(n, 10)
 }
 
 // short prints a duration without its zero parts: 10m and not 10m0s.
