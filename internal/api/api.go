@@ -119,7 +119,7 @@ func New(c Config) http.Handler { return build(c) }
 func build(c Config) *api {
 	a := &api{Config: c, mux: http.NewServeMux(), allowed: map[string][]string{}, followers: make(chan struct{}, maxFollowers),
 		verifying: make(chan struct{}, 1),
-		comment: 15 * time.Second, idle: hearth.LimitBodyIdle.Duration()}
+		comment:   15 * time.Second, idle: hearth.LimitBodyIdle.Duration()}
 	a.huma = huma.NewAPI(huma.Config{OpenAPI: describe()}, humago.NewAdapter(a.mux, ""))
 	for _, op := range a.operations() {
 		a.register(op)
