@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"strconv"
 	"strings"
 
@@ -76,8 +77,25 @@ func (s *session) showFunction(f client.Function) error {
 	rows := [][]string{{"function", f.Tenant + "/" + f.Container + "/" + f.Name}, {"url", f.URL}, {"status", f.Status},
 		{"version", strconv.Itoa(f.Version)}, {"active", active(f.Active)}, {"runtime", f.Runtime}, {"entry", f.Entry}, {"model", f.Model},
 		{"timeout", strconv.Itoa(f.TimeoutMS) + " ms"}, {"secrets", strings.Join(f.Secrets, ", ")}, {"config", string(f.Config)}, {"updated", when(f.UpdatedAt)}}
+	if len(f.Packages) > 0 {
+		rows = append(rows, []string{"packages", packagesText(f.Packages)})
+	}
+	if f.Progress != nil {
+		rows = append(rows, []string{"progress", progressText(*f.Progress)})
+	}
 	if f.Error != nil {
 		rows = append(rows, []string{"error", f.Error.Message})
 	}
 	return pairs(s.out, rows...)
+}
+
+// packagesShown is how many packages a line names; --json and hearth sbom have all.
+const packagesShown = 10
+
+func packagesText(all []string) string {
+	text := strings.Join(all[:min(len(all), packagesShown)], ", ")
+	if more := len(all) - packagesShown; more > 0 {
+		text += fmt.Sprintf(" and %d more", more)
+	}
+	return text
 }

@@ -94,7 +94,9 @@ func (a *api) getProgress(r *request) (answer, error) {
 		return answer{}, err
 	}
 	if !r.query.follow {
-		return answer{status: http.StatusOK, body: a.viewDeploy(v)}, nil
+		view := viewDeploy(v)
+		view.Progress = a.viewProgress(v)
+		return answer{status: http.StatusOK, body: view}, nil
 	}
 	leave, err := a.enterFollowers()
 	if err != nil {
@@ -106,9 +108,9 @@ func (a *api) getProgress(r *request) (answer, error) {
 	}}, nil
 }
 
-func (a *api) viewDeploy(v hearth.Version) deployView {
-	return deployView{Name: v.Function, Tenant: v.Tenant, Container: v.Container, Version: v.Number, Status: v.Status,
-		Progress: a.viewProgress(v), Error: viewFailure(v.Failure)}
+// viewDeploy shows where a version stands, but for its progress.
+func viewDeploy(v hearth.Version) deployView {
+	return deployView{Name: v.Function, Tenant: v.Tenant, Container: v.Container, Version: v.Number, Status: v.Status, Error: viewFailure(v.Failure)}
 }
 
 // viewProgress is nil for a version that is not building.
@@ -164,12 +166,14 @@ func (a *api) followDeploy(r *request, v hearth.Version) {
 			}
 			v = now
 		}
-		view := a.viewDeploy(v)
-		if v.Status != hearth.StatusBuilding {
+		view := viewDeploy(v)
+		switch {
+		case v.Status != hearth.StatusBuilding:
 			_ = s.event("done", view) // it is the end either way
 			return
-		}
-		if changed != nil {
+		case v.Settled:
+			view.Progress = &progressView{Stage: "trial"}
+		default:
 			view.Progress = viewProgress(p)
 		}
 		if last, err = s.changed(view, last); err != nil {
