@@ -59,6 +59,9 @@ func TestPackagesAreListedWithTheirUsers(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if queued, building, failed, err := f.store.ContentStates(t.Context()); queued != 1 || building != 0 || failed != 1 || err != nil {
+		t.Errorf("states %d, %d, %d, %v", queued, building, failed, err)
+	}
 	all := items(t, f.must(200, "GET", "/v1/packages", ""))
 	if len(all) != 2 {
 		t.Fatalf("packages %v", all)

@@ -424,6 +424,16 @@ func (s *Store) Packages(ctx context.Context, name, cursor string, limit int) (p
 	return page, next, nil
 }
 
+// contentStates counts by the partial indexes alone; what is ready, and most, has none.
+const contentStates = `SELECT (SELECT count(*) FROM contents WHERE state = 'queued'), (SELECT count(*) FROM contents WHERE state = 'building'),
+	(SELECT count(*) FROM contents WHERE state = 'failed')`
+
+// ContentStates says how many contents are queued, building and failed.
+func (s *Store) ContentStates(ctx context.Context) (queued, building, failed int64, err error) {
+	err = s.reader.QueryRowContext(ctx, contentStates).Scan(&queued, &building, &failed)
+	return queued, building, failed, explain("count packages", err)
+}
+
 func encodeFailure(f hearth.Failure) (string, error) {
 	raw, err := json.Marshal(hearth.Failure{Reason: clip(f.Reason, failureReasonMost),
 		Message: clip(f.Message, failureMessageMost), Stack: clip(f.Stack, failureStackMost)})
