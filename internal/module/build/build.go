@@ -82,7 +82,7 @@ type Config struct {
 	Dir      string        // for temporary files; default the system's
 	Fetches  int           // contents without scripts that are made at once; default 16
 	Builders int           // build sandboxes at once; default 2
-	Time     time.Duration // of one build; default 10 minutes
+	Time     time.Duration // of one build; default LimitBuildTime
 	Limits   unpack.Limits
 	Hooks    Hooks
 	Log      *slog.Logger
@@ -98,7 +98,6 @@ type Hooks struct {
 const (
 	fetchesDefault  = 16
 	buildersDefault = 2
-	timeDefault     = 10 * time.Minute
 )
 
 // heartbeatEvery leaves room for two lost heartbeats within a lease.
@@ -141,7 +140,7 @@ func New(ctx context.Context, cfg Config) (*Builder, error) {
 		cfg.Builders = buildersDefault
 	}
 	if cfg.Time == 0 {
-		cfg.Time = timeDefault
+		cfg.Time = hearth.LimitBuildTime.Duration()
 	}
 	b := &Builder{cfg: cfg, owner: "b-" + rand.Text(), commits: make(chan commit),
 		held: map[string]*work{}, away: map[string]int{}, success: map[string]time.Time{}}
