@@ -186,7 +186,13 @@ func (s *session) deploy(ctx context.Context, api *client.Client, p place, doc c
 		return &failure{code: exitFailure, text: text, hint: hint}
 	case client.Building:
 		if wait > 0 {
-			return &failure{code: exitUnavailable, text: fmt.Sprintf("version %d of %s is not ready after %s", f.Version, p, wait), hint: "hearth get " + p.String() + " tells when it is"}
+			text := fmt.Sprintf("version %d of %s is not ready after %s", f.Version, p, wait)
+			if f.Progress != nil {
+				if far := progressText(*f.Progress); far != "" {
+					text += ": " + far
+				}
+			}
+			return &failure{code: exitUnavailable, text: text, hint: "it goes on; hearth get " + p.String() + " tells when it is"}
 		}
 		s.say("version %d is being tried", f.Version)
 	default:
@@ -208,6 +214,7 @@ func follow(ctx context.Context, api *client.Client, p place, f client.Function,
 			return f, err
 		}
 		if d.Progress != nil {
+			f.Progress = d.Progress
 			status.show(*d.Progress)
 		}
 		if d.Status == client.Ready || d.Status == client.Failed {

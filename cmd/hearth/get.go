@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"hearth/client"
+	"hearth/cmd/hearth/internal/tty"
 )
 
 func getCommand(io *streams) *cobra.Command {
@@ -83,10 +84,18 @@ func (s *session) showFunction(f client.Function) error {
 	if f.Progress != nil {
 		rows = append(rows, []string{"progress", progressText(*f.Progress)})
 	}
+	more := ""
 	if f.Error != nil {
-		rows = append(rows, []string{"error", f.Error.Message})
+		first, rest, _ := strings.Cut(f.Error.Message, "\n")
+		rows = append(rows, []string{"error", first})
+		more = rest
 	}
-	return pairs(s.out, rows...)
+	if err := pairs(s.out, rows...); err != nil || more == "" {
+		return err
+	}
+	// The rest of what npm or a compiler said, in its own lines.
+	_, err := fmt.Fprintln(s.out, tty.EscapeLines("  "+strings.ReplaceAll(strings.TrimRight(more, "\n"), "\n", "\n  ")))
+	return err
 }
 
 // packagesShown is how many packages a line names; --json and hearth sbom have all.

@@ -97,7 +97,7 @@ func startHearth(dir string) (url string, end func(), err error) {
 	if err != nil {
 		return "", nil, err
 	}
-	packs := &packs{store: s, runs: map[string]*packRun{}}
+	packs := &packs{store: s, runs: map[string]*packRun{}, ended: make(chan struct{})}
 	mux := http.NewServeMux()
 	mux.Handle("/", api.New(api.Config{Store: s, Deployer: settler{s, packs}, Settler: packs, Verifier: packs, Logs: journal{}, Auth: admin, Log: log, Isolation: []string{"runc", "crun"},
 		Node: func() api.Node { return api.Node{Name: "n1", Runtimes: hearth.Runtimes, Isolation: []string{"runc"}} },
@@ -106,7 +106,7 @@ func startHearth(dir string) (url string, end func(), err error) {
 		}}))
 	mux.HandleFunc("/run/", echo)
 	srv := httptest.NewServer(mux)
-	return srv.URL, func() { srv.Close(); packs.wg.Wait(); _ = s.Close(); _ = keeper.Close() }, nil
+	return srv.URL, func() { close(packs.ended); srv.Close(); packs.wg.Wait(); _ = s.Close(); _ = keeper.Close() }, nil
 }
 
 // echo answers with what it was sent; the rest of the path may ask for a status.

@@ -19,10 +19,11 @@ import (
 
 // packs stands in for the rooms of packages, over the real store: a dependency's name says what becomes
 // of it. Of one named missing npm says that there is no such version, one named native cannot be
-// compiled, and with one named slow each step takes until it was seen.
+// compiled, one named stuck never ends, and with one named slow each step takes until it was seen.
 type packs struct {
 	store *store.Store
 	wg    sync.WaitGroup
+	ended chan struct{}
 
 	mu   sync.Mutex
 	runs map[string]*packRun
@@ -74,6 +75,11 @@ func (p *packs) run(ctx context.Context, v hearth.Version, r *packRun) error {
 			}
 		}
 		r.tell(p, api.Progress{})
+	}
+	if _, stuck := v.Manifest.Dependencies["stuck"]; stuck {
+		r.tell(p, api.Progress{Stage: "building", Total: 3, Known: 1, Waiting: "registry.example is away"})
+		<-p.ended
+		return nil
 	}
 	var all []plan.Package
 	for name := range v.Manifest.Dependencies {

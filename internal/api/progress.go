@@ -141,13 +141,13 @@ func (a *api) followDeploy(r *request, v hearth.Version) {
 	defer s.end()
 
 	ctx, cancel := context.WithCancel(r.Context())
-	settled := make(chan struct{})
+	number, settled := v.Number, make(chan struct{})
 	var wg sync.WaitGroup
 	wg.Go(func() {
 		defer close(settled)
-		err := a.Deployer.Settled(ctx, v.Tenant, v.Container, v.Function, v.Number)
+		err := a.Deployer.Settled(ctx, r.tenant, r.container, r.function, number)
 		if err != nil && ctx.Err() == nil {
-			a.Log.Warn("a followed deploy ended early", "tenant", v.Tenant, "container", v.Container, "function", v.Function, "version", v.Number, "err", err)
+			a.Log.Warn("a followed deploy ended early", "tenant", r.tenant, "container", r.container, "function", r.function, "version", number, "err", err)
 			cancel() // a client that comes again is told
 		}
 	})
