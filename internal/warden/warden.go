@@ -63,6 +63,9 @@ func Run(ctx context.Context, opt Options) (err error) {
 		return err
 	}
 	w.setup.Config = w.nodeConfig()
+	if w.setup.Node, err = nodeVersions(); err != nil {
+		return err
+	}
 
 	runtimePath, err := findRuntime(ctx, cfg)
 	if err != nil {
