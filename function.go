@@ -82,6 +82,7 @@ type Version struct {
 	Settled    bool   // its packages are settled, or it has none
 	Tree       string // key of its packages' tree; "": none, or not settled yet
 	Lock       string // digest of the package-lock.json that it was settled by; "": none
+	Refresh    bool   // what the registry said before it was made does not count
 	Loaded     Loaded // what the trial found; zero until ready
 	Failure    *Failure
 	CreatedAt  time.Time

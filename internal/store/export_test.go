@@ -97,7 +97,6 @@ func Plans(t *testing.T, s *Store) map[string][]string {
 		"containerRoutes": {containerRoutes, []any{"", ""}},
 		"pruneKeys":       {pruneKeys, []any{1}},
 		"orphan":          {`SELECT 1 FROM versions WHERE digest = $1`, []any{""}},
-		"unsettled":       {unsettled, nil},
 		"firstPackages":   {firstPackages, []any{"", 1}},
 		"morePackages":    {morePackages, []any{"", 1}},
 		"moreNamed":       {moreNamedPackages, []any{"", 1, ""}},

@@ -266,6 +266,15 @@ func (s *Store) FailContent(ctx context.Context, j Job, fault Fault, f hearth.Fa
 	return retry, err
 }
 
+// RegistryBack makes what was put off since a registry was away due at once: that of a tenant (its id),
+// or the shared one.
+func (s *Store) RegistryBack(ctx context.Context, tenant string) error {
+	return s.write(ctx, func(tx *sql.Tx) error {
+		_, err := tx.ExecContext(ctx, `UPDATE contents SET waiting = NULL, retry_at = 0 WHERE state = 'queued' AND tenant = $1 AND waiting IS NOT NULL AND attempts = 0`, tenant)
+		return err
+	})
+}
+
 // bury makes a content failed, and those that wait for it. These may be tried at once when somebody
 // asks again: if it still fails, it is what they are told.
 func bury(ctx context.Context, tx *sql.Tx, id string, f hearth.Failure, at int64) error {

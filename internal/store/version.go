@@ -13,7 +13,7 @@ import (
 	"hearth"
 )
 
-const versionColumns = `v.number, v.status, v.manifest, v.digest, v.loaded, v.failure, v.created_at, v.settled_at, v.tree, v.lock`
+const versionColumns = `v.number, v.status, v.manifest, v.digest, v.loaded, v.failure, v.created_at, v.settled_at, v.tree, v.lock, v.refresh`
 
 // versionRow is where Scan puts versionColumns.
 type versionRow struct {
@@ -23,17 +23,18 @@ type versionRow struct {
 	loaded, failure  sql.NullString
 	created, settled sql.NullInt64
 	tree, lock       sql.NullString
+	refresh          bool
 }
 
 func (r *versionRow) dest() []any {
-	return []any{&r.number, &r.status, &r.manifest, &r.digest, &r.loaded, &r.failure, &r.created, &r.settled, &r.tree, &r.lock}
+	return []any{&r.number, &r.status, &r.manifest, &r.digest, &r.loaded, &r.failure, &r.created, &r.settled, &r.tree, &r.lock, &r.refresh}
 }
 
 // version makes a row a version of f.
 func (r *versionRow) version(f hearth.Function) (hearth.Version, error) {
 	v := hearth.Version{Tenant: f.Tenant, Container: f.Container, Function: f.Name, FunctionID: f.ID, Number: r.number,
 		Status: hearth.Status(r.status), Digest: r.digest, CreatedAt: timeOf(r.created.Int64),
-		Tree: r.tree.String, Settled: r.tree.Valid, Lock: r.lock.String}
+		Tree: r.tree.String, Settled: r.tree.Valid, Lock: r.lock.String, Refresh: r.refresh}
 	if r.settled.Valid {
 		v.SettledAt = timeOf(r.settled.Int64)
 	}
@@ -124,8 +125,8 @@ func (s *Store) putVersion(ctx context.Context, tx *sql.Tx, f functionRow, p Put
 
 func (s *Store) insertVersion(ctx context.Context, tx *sql.Tx, f functionRow, p PutFunction, number int, manifest, digest string, at int64) error {
 	tree := sql.NullString{Valid: !p.Manifest.HasDependencies()}
-	_, err := tx.ExecContext(ctx, `INSERT INTO versions (function_id, number, status, activates, manifest, digest, secrets_revision, created_at, tree)
-		VALUES ($1, $2, 'building', 1, $3, $4, $5, $6, $7)`, f.ID, number, manifest, digest, f.secretsRevision, at, tree)
+	_, err := tx.ExecContext(ctx, `INSERT INTO versions (function_id, number, status, activates, manifest, digest, secrets_revision, created_at, tree, refresh)
+		VALUES ($1, $2, 'building', 1, $3, $4, $5, $6, $7, $8)`, f.ID, number, manifest, digest, f.secretsRevision, at, tree, p.Refresh)
 	if err == nil && p.Refresh {
 		err = forgetLock(ctx, tx, f.Tenant, LockKey(p.Manifest))
 	}

@@ -273,7 +273,7 @@ func testSettling(t *testing.T, f *Fixture) {
 	doc := DependentDocument("acme", "hello")
 	doc.Refresh = true
 	s = must2(f.PutFunction(ctx, doc))(t)
-	if s.Latest.Number != 2 || s.Latest.Settled || s.Active.Number != 1 {
+	if s.Latest.Number != 2 || s.Latest.Settled || !s.Latest.Refresh || s.Active.Number != 1 {
 		t.Fatalf("refreshed: %+v", s)
 	}
 	// What npm or a package's build said is tried again by the same document.
@@ -625,7 +625,8 @@ func testArchives(t *testing.T, f *Fixture) {
 	if raw := must(io.ReadAll(r))(t); string(raw) != a.Content || digest != b.Digest || size != int64(len(raw)) {
 		t.Fatalf("read %q, %s, %d", raw, digest, size)
 	}
-	// A damaged one is built again.
+	// One that is missing is built again, and a damaged one.
+	equal(t, "heal what is whole", must(f.HealTree(ctx, Tree(a).Key, "acme"))(t), 0)
 	if err := f.RebuildContent(ctx, a.Content, orphan, "acme"); err != nil {
 		t.Fatal(err)
 	}
@@ -724,6 +725,9 @@ func testRevocations(t *testing.T, f *Fixture) {
 	all := must(f.Revocations(ctx))(t)
 	if len(all) != 1 || len(store.Revoked(all, tree)) != 1 || len(store.Revoked(all, Tree(Pure("bad", "2")))) != 0 {
 		t.Fatalf("revocations: %+v", all)
+	}
+	if trees := must(f.RevokedTrees(ctx))(t); len(trees) != 1 || trees[tree.Key].Reason != "it steals keys" {
+		t.Fatalf("revoked trees: %+v", trees)
 	}
 	must(f.Revoke(ctx, "bad", "1.0.0", "for another reason"))(t)
 	if err := f.Restore(ctx, "bad", "1.0.0"); err != nil {
