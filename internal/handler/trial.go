@@ -317,7 +317,7 @@ func (h *Handler) trialRoute(ctx context.Context, v hearth.Version) (*container,
 		}
 	}
 	r := *now
-	r.Active, r.Digest, r.Manifest, r.Loaded = v.Number, v.Digest, v.Manifest, hearth.Loaded{}
+	r.Active, r.Digest, r.Tree, r.Manifest, r.Loaded = v.Number, v.Digest, v.Tree, v.Manifest, hearth.Loaded{}
 	return c, &r, nil
 }
 

@@ -13,7 +13,6 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"hearth"
 	"hearth/internal/module"
 	"hearth/internal/module/build"
 	"hearth/internal/module/builder"
@@ -21,7 +20,6 @@ import (
 	"hearth/internal/module/lock"
 	"hearth/internal/module/plan"
 	"hearth/internal/module/registry"
-	"hearth/internal/module/unpack"
 	"hearth/internal/store"
 )
 
@@ -233,5 +231,3 @@ func (l locker) Lock(ctx context.Context, r module.LockRequest) ([]byte, error) 
 	return done.Lock, nil
 }
 
-var _ = hearth.Version{}
-var _ *unpack.Content
