@@ -18,8 +18,8 @@ import (
 // out, and one linkat a file is enough.
 
 // buildPackage makes a package's folder in tmp, and returns its name there and the bytes of its folders.
-func (s *Store) buildPackage(r *packageRecord, l *list) (tmp string, size int64, err error) {
-	tmp = s.temporary()
+func (s *Store) buildPackage(r *packageRecord, l *list) (_ string, size int64, err error) {
+	tmp := s.temporary()
 	defer func() {
 		if err != nil {
 			s.removeTemporary(tmp)
@@ -187,8 +187,8 @@ func (s *Store) mkdir(at int, name string) error {
 }
 
 // buildTree makes a tree's folder in tmp.
-func (s *Store) buildTree(ctx context.Context, r *treeRecord) (tmp string, size int64, err error) {
-	tmp = s.temporary()
+func (s *Store) buildTree(ctx context.Context, r *treeRecord) (_ string, size int64, err error) {
+	tmp := s.temporary()
 	defer func() {
 		if err != nil {
 			s.removeTemporary(tmp)
