@@ -252,9 +252,14 @@ func (p treePart) target(name string, to link) string {
 	return strings.Repeat("../", p.up+strings.Count(name, "/")) + "p/" + to.To + "/node_modules/" + to.Name
 }
 
-// publish renames what was made in tmp into its place, which is free.
+// publish renames what was made in tmp into its place. The caller has the claim on it, so it is free, unless
+// an eviction could not clear it.
 func (s *Store) publish(tmp, kind, name string) error {
-	if err := unix.Renameat2(s.tmp, tmp, s.root, kind+"/"+name, unix.RENAME_NOREPLACE); err != nil {
+	err := unix.Renameat2(s.tmp, tmp, s.root, kind+"/"+name, unix.RENAME_NOREPLACE)
+	if errors.Is(err, unix.EEXIST) {
+		return s.exchange(tmp, kind+"/"+name)
+	}
+	if err != nil {
 		return fmt.Errorf("publish %s/%s: %w", kind, name, err)
 	}
 	return nil
