@@ -205,8 +205,8 @@ func TestHostileBuilds(t *testing.T) {
 		{"unknown", ok(`{"what":1}` + "\n"), 0, false},
 		{"null", ok("null\n"), 0, false},
 		{"a long line", ok(`{"out":"` + strings.Repeat("x", 100_000) + `"}` + "\n" + done), 0, false},
-		{"endless lines", endless(streaming, strings.Repeat(`{"out":"`+strings.Repeat("x", 100)+`"}`+"\n", 100)), 10_381, false},
-		{"endless empty lines", endless(streaming, strings.Repeat("{\"out\":\"\"}\n", 1000)), 1 << 20, false},
+		{"endless lines", endless(streaming, strings.Repeat(`{"out":"`+strings.Repeat("x", 100)+`"}`+"\n", 100)), 9039, false},
+		{"endless empty lines", endless(streaming, strings.Repeat("{\"out\":\"\"}\n", 1000)), 1 << 16, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
