@@ -56,16 +56,30 @@ func makeView(dataDir string, uid, gid int) error {
 	return showPackages(dataDir, uid, gid)
 }
 
-// showPackages makes the folder of the package store and binds it to its place in the view. From here on
-// that very folder is the store, whatever its owner, the node process, puts at its name: the way to it
-// is walked once, without following a link.
+// showPackages binds the folder of the package store to its place in the view. From here on that very
+// folder is the store, whatever its owner, the node process, puts at its name.
 func showPackages(dataDir string, uid, gid int) error {
+	store, err := openStore(dataDir, uid, gid)
+	if err != nil {
+		return err
+	}
+	defer store.Close()
+	if err := unix.Mount(fmt.Sprintf("/proc/self/fd/%d", store.Fd()), viewPackages, "", unix.MS_BIND, ""); err != nil {
+		return fmt.Errorf("show package store: %w", err)
+	}
+	return nil
+}
+
+// openStore opens the folder of the package store, and makes it at the first start. An earlier node
+// process owned everything below its folder, so no link is followed on the way.
+func openStore(dataDir string, uid, gid int) (_ *os.File, err error) {
 	root, err := os.Open(dataDir)
 	if err != nil {
-		return fmt.Errorf("open data directory: %w", err)
+		return nil, fmt.Errorf("open data directory: %w", err)
 	}
 	defer root.Close()
-	how := unix.OpenHow{Flags: unix.O_RDONLY | unix.O_DIRECTORY | unix.O_CLOEXEC, Resolve: unix.RESOLVE_BENEATH | unix.RESOLVE_NO_SYMLINKS | unix.RESOLVE_NO_MAGICLINKS}
+	how := unix.OpenHow{Flags: unix.O_RDONLY | unix.O_DIRECTORY | unix.O_CLOEXEC,
+		Resolve: unix.RESOLVE_BENEATH | unix.RESOLVE_NO_SYMLINKS | unix.RESOLVE_NO_MAGICLINKS}
 	open := func(name string) (*os.File, error) {
 		fd, err := unix.Openat2(int(root.Fd()), name, &how)
 		if err != nil {
@@ -75,24 +89,21 @@ func showPackages(dataDir string, uid, gid int) error {
 	}
 	node, err := open("node")
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer node.Close()
 	if err := unix.Mkdirat(int(node.Fd()), "packages", 0o711); err != nil && !errors.Is(err, unix.EEXIST) {
-		return fmt.Errorf("make package store: %w", err)
+		return nil, fmt.Errorf("make package store: %w", err)
 	}
 	store, err := open("node/packages")
 	if err != nil {
-		return err
+		return nil, err
 	}
-	defer store.Close()
 	if err := errors.Join(store.Chown(uid, gid), store.Chmod(0o711)); err != nil {
-		return fmt.Errorf("own package store: %w", err)
+		store.Close()
+		return nil, fmt.Errorf("own package store: %w", err)
 	}
-	if err := unix.Mount(fmt.Sprintf("/proc/self/fd/%d", store.Fd()), viewPackages, "", unix.MS_BIND, ""); err != nil {
-		return fmt.Errorf("show package store: %w", err)
-	}
-	return nil
+	return store, nil
 }
 
 // ownFolder makes a folder, or checks that it is one and nobody's symlink, and sets owner and mode.

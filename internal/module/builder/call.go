@@ -25,6 +25,7 @@ const (
 	mostLock    = 32 << 20 // bytes; 600 packages need 0.4 MB
 	mostLine    = 64 << 10 // bytes of a JSON document in the stream of a build; the driver cuts at 4 KiB of text
 	mostMessage = 16 << 10
+	lineCost    = 16 // bytes of LimitBuildOutput that a line takes beside its text, as the driver counts
 )
 
 // Refusal is what npm, or the driver, said instead of an answer.
@@ -112,8 +113,7 @@ func (s *Sandbox) Build(ctx context.Context, spec BuildSpec, out func(line strin
 
 // readBuild reads the stream of a build up to its end.
 func readBuild(ctx context.Context, r io.Reader, out func(line string)) (code int, err error) {
-	// The driver bounds its text; this is what a script can make of that: escapes, empty lines, JSON around.
-	lines := bufio.NewScanner(io.LimitReader(r, 16*hearth.LimitBuildOutput.Value))
+	lines := bufio.NewScanner(r)
 	lines.Buffer(nil, mostLine)
 	left := hearth.LimitBuildOutput.Int()
 	for lines.Scan() {
@@ -131,10 +131,11 @@ func readBuild(ctx context.Context, r io.Reader, out func(line string)) (code in
 		case line.Out == nil || line.Done != nil || line.Code != nil:
 			return 0, fmt.Errorf("read output of build: %w", ErrEnded)
 		}
-		if text := printable(*line.Out); left >= len(text) {
-			left -= len(text) + 1
-			out(text)
+		// The driver keeps to the limit, so whoever goes past it is not the driver any more.
+		if left -= len(*line.Out) + lineCost; left < 0 {
+			return 0, fmt.Errorf("read output of build: %w: more than %s", ErrEnded, hearth.LimitBuildOutput.Text())
 		}
+		out(printable(*line.Out))
 	}
 	return 0, fmt.Errorf("read output of build: %w", ended(ctx, lines.Err()))
 }
