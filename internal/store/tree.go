@@ -393,9 +393,10 @@ func validKey(s string) bool {
 	return err == nil && len(raw) == 32 && hex.EncodeToString(raw) == s
 }
 
-// HealTree queues again those contents of a tree whose archives are missing from the blob store, in the
-// turn of tenant (a name), and returns how many.
-func (s *Store) HealTree(ctx context.Context, key, tenant string) (n int, err error) {
+// HealTree queues again those contents of a tree whose archives are missing from the blob store, or if
+// damaged is set have other bytes than were published, in the turn of tenant (a name). It returns how
+// many.
+func (s *Store) HealTree(ctx context.Context, key, tenant string, damaged bool) (n int, err error) {
 	type archive struct{ content, digest string }
 	all, err := collect(ctx, s.reader, func(row scanner) (a archive, err error) { return a, row.Scan(&a.content, &a.digest) },
 		`SELECT DISTINCT c.id, c.digest FROM tree_packages tp JOIN packages p ON p.key = tp.key JOIN contents c ON c.id = p.content
@@ -404,10 +405,17 @@ func (s *Store) HealTree(ctx context.Context, key, tenant string) (n int, err er
 		return 0, explain("heal tree", err)
 	}
 	for _, a := range all {
-		there, err := s.blobs.exists(ctx, archiveKey(a.content, a.digest))
-		if err == nil && !there {
+		key := archiveKey(a.content, a.digest)
+		whole, err := s.blobs.exists(ctx, key)
+		if err == nil && whole && damaged {
+			whole, err = s.blobs.intact(ctx, key, a.digest)
+		}
+		if err == nil && !whole {
 			n++
-			err = s.RebuildContent(ctx, a.content, a.digest, tenant)
+			// So that the next one is written whatever is there under its name.
+			if err = s.blobs.remove(key); err == nil {
+				err = s.RebuildContent(ctx, a.content, a.digest, tenant)
+			}
 		}
 		if err != nil {
 			return n, explain("heal tree", err)

@@ -626,7 +626,7 @@ func testArchives(t *testing.T, f *Fixture) {
 		t.Fatalf("read %q, %s, %d", raw, digest, size)
 	}
 	// One that is missing is built again, and a damaged one.
-	equal(t, "heal what is whole", must(f.HealTree(ctx, Tree(a).Key, "acme"))(t), 0)
+	equal(t, "heal what is whole", must(f.HealTree(ctx, Tree(a).Key, "acme", true))(t), 0)
 	if err := f.RebuildContent(ctx, a.Content, orphan, "acme"); err != nil {
 		t.Fatal(err)
 	}
