@@ -59,7 +59,7 @@ type Config struct {
 
 	Idle   time.Duration // an instance without requests for this long is destroyed; default 10 m
 	Calm   time.Duration // an extra instance that has not been needed for this long is; default 1 m
-	Trials int           // versions tried at a time; default 2
+	Trials int           // versions tried at a time, of one tenant at most half as many; default 4
 	Queue  int           // requests of one container that wait; default LimitQueue
 	Wait   time.Duration // how long a request waits; default LimitQueueTime
 	Load   time.Duration // how long a version may take to load; default LimitTrialTime
@@ -82,7 +82,7 @@ type Handler struct {
 func New(c Config) *Handler {
 	c.Idle = or(c.Idle, 10*time.Minute)
 	c.Calm = or(c.Calm, time.Minute)
-	c.Trials = or(c.Trials, 2)
+	c.Trials = or(c.Trials, 4)
 	c.Queue = or(c.Queue, hearth.LimitQueue.Int())
 	c.Wait = or(c.Wait, hearth.LimitQueueTime.Duration())
 	c.Load = or(c.Load, hearth.LimitTrialTime.Duration())

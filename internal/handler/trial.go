@@ -157,7 +157,7 @@ func (h *Handler) build(ctx context.Context, trials *sync.WaitGroup, slots chan 
 	}
 	b.release(list, turn)
 	for len(slots) < cap(slots) {
-		v, later, ok := b.next(list, time.Now())
+		v, later, ok := b.next(list, time.Now(), max(1, cap(slots)/2))
 		if !ok {
 			return min(buildEvery, later)
 		}
@@ -211,15 +211,20 @@ func (b *builds) release(list []hearth.Version, turn uint64) {
 }
 
 // next picks the version whose turn it is: of the tenant whose last trial is the longest ago, the
-// oldest. With none it says how long until one may be tried again.
-func (b *builds) next(list []hearth.Version, now time.Time) (hearth.Version, time.Duration, bool) {
+// oldest. No tenant has more than share trials at a time: an endless one takes ten seconds, and the
+// others' deploys must not wait for it. With none it says how long until one may be tried again.
+func (b *builds) next(list []hearth.Version, now time.Time, share int) (hearth.Version, time.Duration, bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	best, later := -1, buildEvery
 	seen := map[functionKey]bool{}
+	busy := map[string]int{} // trials of a tenant
+	for k := range b.running {
+		busy[k.tenant]++
+	}
 	for n, v := range list {
 		k := keyOf(v)
-		if b.running[k.functionKey] || seen[k.functionKey] {
+		if b.running[k.functionKey] || seen[k.functionKey] || busy[k.tenant] >= share {
 			continue
 		}
 		seen[k.functionKey] = true // versions of a function in their order
