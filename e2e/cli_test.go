@@ -166,9 +166,8 @@ func TestCommandLineJSON(t *testing.T) {
 		if got != status {
 			t.Errorf("hearth %s: exit %d, want %d\n%s%s", strings.Join(args, " "), got, status, out, errs)
 		}
-		line, _, _ := strings.Cut(strings.TrimSpace(out), "\n{") // logs print one document a line
 		var doc map[string]any
-		if err := json.Unmarshal([]byte(line), &doc); err != nil && status == 0 {
+		if err := json.Unmarshal([]byte(out), &doc); err != nil && status == 0 {
 			t.Errorf("hearth %s: %v in %s", strings.Join(args, " "), err, out)
 		}
 		return doc
@@ -210,8 +209,9 @@ func TestCommandLineJSON(t *testing.T) {
 		t.Errorf("call: %d %v %s", a.Status, a.Header, a.Body)
 	}
 	harness.WaitFor(t, "the call in the log", 5*time.Second, func() bool {
-		e := get(0, "logs", name, "--tail", "1")
-		return e["stream"] == "call" && e["version"] == 1.0
+		out, _, _ := hearth(t, n, "logs", name, "--tail", "1", "--json") // nothing until the line is on disk
+		var e map[string]any
+		return json.Unmarshal([]byte(out), &e) == nil && e["stream"] == "call" && e["version"] == 1.0
 	})
 	get(3, "get", "cli-json/demo/nothing")
 	get(3, "versions", "cli-json/none/hello")
