@@ -196,6 +196,7 @@ func TestSlowRequests(t *testing.T) {
 func TestNoActiveVersion(t *testing.T) {
 	t.Parallel()
 	n := shared(t)
+	clean(n, "inactive")
 	n.Container("inactive", "c", nil)
 	if a := n.Put("inactive", "c", "failed", M{"code": "throw 1"}); a.JSON()["status"] != "failed" {
 		t.Fatalf("deploy: %s", a.Body)
@@ -217,6 +218,7 @@ func TestNoActiveVersion(t *testing.T) {
 func TestReservedHeaders(t *testing.T) {
 	t.Parallel()
 	n := shared(t)
+	clean(n, "reserved")
 	n.Deploy("reserved", "c", "f", `module.exports = (ctx, req, res) => { res.setHeader('Hearth-Request-Id', 'mine'); res.setHeader('hearth-version', '99');
 		res.setHeader('HEARTH-Start', 'warm'); res.setHeader('hearth-Other', 'x'); res.setHeader('x-mine', 'y');
 		res.end(JSON.stringify({headers: req.headers, raw: req.rawHeaders, id: ctx.requestId})) }`)

@@ -235,6 +235,7 @@ func TestCommandLineJSON(t *testing.T) {
 func TestBrokenDeploy(t *testing.T) {
 	t.Parallel()
 	n := shared(t)
+	clean(n, "cli-broken")
 	file := filepath.Join(t.TempDir(), "hook.js")
 	for name, broken := range map[string]struct {
 		code  string

@@ -62,6 +62,7 @@ func of(all []logs.Entry, stream string) []logs.Entry {
 func TestLogLines(t *testing.T) {
 	t.Parallel()
 	n := shared(t)
+	clean(n, "log-lines")
 	n.Container("log-lines", "c", nil)
 	const code = `const wait = ms => new Promise(r => setTimeout(r, ms));
 		module.exports = async ctx => { const {n} = ctx.query;
@@ -115,6 +116,7 @@ func TestLogLines(t *testing.T) {
 func TestCallRecords(t *testing.T) {
 	t.Parallel()
 	n := shared(t)
+	clean(n, "records")
 	n.Container("records", "c", nil)
 	n.DeployBody("records", "c", "f", M{"timeout_ms": 300, "code": `module.exports = (ctx, cb) => { switch (ctx.query.do) {
 		case 'wait': return setTimeout(cb, 50, null, 'waited'); case 'throw': throw new Error('x'); case 'hang': return; case 'exit': process.exit(1) } cb(null, 'ok') }`})
@@ -146,9 +148,9 @@ func TestCallRecords(t *testing.T) {
 		n.Do(t.Context(), "GET", "/run/records/c/nothing", nil)
 		n.Do(t.Context(), "GET", "/run/records/nothing/f", nil)
 	}
-	all := waitLogs(t, n, "records", "c", "f", "the records", func(all []logs.Entry) bool { return len(of(all, logs.StreamCall)) > len(wants) })
+	waitLogs(t, n, "records", "c", "f", "the records", func(all []logs.Entry) bool { return len(of(all, logs.StreamCall)) > len(wants) })
 	time.Sleep(200 * time.Millisecond)
-	all = readLogs(t, n, "records", "c", "f")
+	all := readLogs(t, n, "records", "c", "f")
 	calls := of(all, logs.StreamCall)
 	if len(calls) != len(wants)+1 {
 		t.Fatalf("%d records, want %d", len(calls), len(wants)+1)
@@ -187,6 +189,7 @@ func TestCallRecords(t *testing.T) {
 func TestCallRecordsWithoutVersion(t *testing.T) {
 	t.Parallel()
 	n := shared(t)
+	clean(n, "records-none")
 	n.Container("records-none", "c", nil)
 	n.Put("records-none", "c", "broken", M{"code": "}"})
 	id := n.Call("records-none", "c", "broken").Header.Get("hearth-request-id")
@@ -201,6 +204,7 @@ func TestCallRecordsWithoutVersion(t *testing.T) {
 func TestLogsFollowedOn(t *testing.T) {
 	t.Parallel()
 	n := shared(t)
+	clean(n, "log-follow")
 	n.Deploy("log-follow", "c", "f", `let n = 0; module.exports = cb => { console.log('line', ++n); cb() }`)
 	n.Call("log-follow", "c", "f")
 	last, seen := "", 0
