@@ -99,6 +99,7 @@ func TestCommandLine(t *testing.T) {
 func TestLogsAreFollowed(t *testing.T) {
 	t.Parallel()
 	n := shared(t)
+	clean(n, "logs")
 	n.Deploy("logs", "main", "talk", `module.exports = (ctx, cb) => { console.error('said ' + ctx.query.n); setTimeout(cb, +ctx.query.ms || 0, null, 'ok') }`)
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
