@@ -64,7 +64,7 @@ var (
 // refusal returns the problem that replaces p, if p is a refusal of net/http's own.
 func refusal(p []byte) []byte {
 	line, rest, _ := bytes.Cut(p, []byte("\r\n"))
-	if len(line) < len("HTTP/1.1 400") {
+	if len(line) < len("HTTP/1.1 400") || line[9] != '4' && line[9] != '5' {
 		return nil
 	}
 	own := bytes.HasPrefix(p[len(line):], refusalField) ||

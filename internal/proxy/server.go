@@ -160,7 +160,8 @@ func (c *patientConn) Write(p []byte) (int, error) {
 	if now := c.phase.Load(); now != phaseOther && now != phaseAnswer {
 		if !bytes.HasPrefix(p, version11) {
 			c.phase.Store(phaseOther)
-		} else if c.phase.move(phaseAnswer); p[len(version11)] == '4' || p[len(version11)] == '5' {
+		} else {
+			c.phase.move(phaseAnswer)
 			if instead := refusal(p); instead != nil {
 				_, err := c.Conn.Write(instead)
 				return len(p), err
