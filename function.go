@@ -69,6 +69,7 @@ type Version struct {
 	Manifest   Manifest
 	Digest     string // of the code archive in the blob store, "sha256-…"
 	Loaded     Loaded // what the trial found; zero until ready
+	Stripped   string // digest of the archive with TypeScript stripped of types; "" while there is none
 	Failure    *Failure
 	CreatedAt  time.Time
 	SettledAt  time.Time // when it became ready or failed; zero while building
@@ -103,7 +104,8 @@ type Route struct {
 	Digest                      string // of the active version's code archive
 	Manifest                    Manifest
 	Loaded                      Loaded
-	SecretsRevision             int64 // grows when a secret changes
+	Stripped                    string // digest of the version's archive without types, if there is one
+	SecretsRevision             int64  // grows when a secret changes
 	Isolation                   string
 	Limits                      ContainerLimits // effective: no zero field
 	TenantMaxInstances          int

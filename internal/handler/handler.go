@@ -11,11 +11,14 @@ import (
 	"hearth/internal/warden/wire"
 )
 
-// Store is what the handler reads of the durable state, and the one thing that it writes.
+// Store is what the handler reads of the durable state, and what it writes: what trials found out.
 type Store interface {
 	// Routes returns the routes of a container, of a tenant if container is "", of all if both are "".
 	Routes(ctx context.Context, tenant, container string) ([]hearth.Route, error)
 	Code(ctx context.Context, digest string) ([]hearth.File, error)
+	// KeepStripped keeps what a version's files are without types, for StrippedCode.
+	KeepStripped(ctx context.Context, functionID string, number int, files []hearth.File) (digest string, err error)
+	StrippedCode(ctx context.Context, functionID string, number int, digest string) ([]hearth.File, error)
 	SecretValues(ctx context.Context, tenant, container, function string) (map[string]string, int64, error)
 	Building(ctx context.Context) ([]hearth.Version, error)
 	Settle(ctx context.Context, v hearth.Version) error

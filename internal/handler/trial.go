@@ -281,14 +281,15 @@ func (h *Handler) settle(ctx context.Context, v hearth.Version) error {
 	if err != nil {
 		return err
 	}
-	s, failure, err := h.try(ctx, c, r)
+	s, bare, failure, err := h.try(ctx, c, r)
 	if err != nil {
 		return err
 	}
-	v.Status, v.Failure, v.Loaded = hearth.StatusFailed, failure, hearth.Loaded{}
+	v.Status, v.Failure, v.Loaded, v.Stripped = hearth.StatusFailed, failure, hearth.Loaded{}, ""
 	if failure == nil {
 		v.Status, v.Loaded = hearth.StatusReady, r.Loaded
 		defer h.discard(c, s) // unless a refresh has put it into service
+		v.Stripped = h.keep(ctx, v, bare)
 	}
 	v.SettledAt = time.Now()
 	if err := h.cfg.Store.Settle(ctx, v); err != nil {
@@ -322,31 +323,38 @@ func (h *Handler) trialRoute(ctx context.Context, v hearth.Version) (*container,
 		}
 	}
 	r := *now
-	r.Active, r.Digest, r.Manifest, r.Loaded = v.Number, v.Digest, v.Manifest, hearth.Loaded{}
+	r.Active, r.Digest, r.Manifest, r.Loaded, r.Stripped = v.Number, v.Digest, v.Manifest, hearth.Loaded{}, ""
 	return c, &r, nil
 }
 
-// try loads the version in an instance of its own, with its secrets, config and limits. The instance
-// becomes a spare when one that serves has loaded another version, else it is destroyed, so that cold
-// is cold.
-func (h *Handler) try(ctx context.Context, c *container, r *hearth.Route) (*serving, *hearth.Failure, error) {
+// try loads the version in an instance of its own, with its secrets, config and limits, and in the
+// form in which it will serve: bare is that without types, nil if that is the code as it came. The
+// instance becomes a spare when one that serves has loaded another version, else it is destroyed, so
+// that cold is cold.
+func (h *Handler) try(ctx context.Context, c *container, r *hearth.Route) (s *serving, bare []hearth.File, failure *hearth.Failure, err error) {
 	within, cancel := context.WithTimeout(ctx, h.cfg.Wait)
-	s, err := h.prepare(within, c, []*hearth.Route{r})
+	s, codes, err := h.take(within, c, []*hearth.Route{r}, false)
 	cancel()
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
+	}
+	if bare = h.strip(ctx, s.inst, codes[0].files); bare != nil {
+		codes[0].files, codes[0].meta.Stripped = bare, true
+	}
+	if err := h.writeAll(s, codes); err != nil {
+		return nil, nil, nil, h.burn(s.inst, err)
 	}
 	h.registry.add(s)
-	failure, err := h.load(ctx, s, r)
+	failure, err = h.load(ctx, s, r)
 	if err != nil || failure != nil {
 		h.destroy(s)
-		return nil, failure, err
+		return nil, nil, failure, err
 	}
 	if !h.succeed(ctx, c, s, r) {
 		h.destroy(s)
-		return nil, nil, nil
+		return nil, bare, nil, nil
 	}
-	return s, nil, nil
+	return s, bare, nil, nil
 }
 
 // load loads the version and tells the tenant's failures from ours.

@@ -25,10 +25,11 @@ type blobs struct {
 	dir    string // where the files are
 }
 
-// codePrefix begins the keys of version archives; other kinds of blobs have other prefixes.
+// codePrefix begins the keys of version archives, strippedPrefix those of archives without types.
 const (
-	codePrefix = "code/"
-	codeSuffix = ".tar.zst"
+	codePrefix     = "code/"
+	strippedPrefix = "stripped/"
+	codeSuffix     = ".tar.zst"
 )
 
 var errNoBlob = errors.New("there is no such blob")
@@ -49,8 +50,10 @@ func openBlobs(address string) (*blobs, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open blob store: %w", err)
 	}
-	if err := makeDir(filepath.Join(dir, codePrefix)); err != nil {
-		return nil, fmt.Errorf("open blob store: %w", err)
+	for _, prefix := range []string{codePrefix, strippedPrefix} {
+		if err := makeDir(filepath.Join(dir, prefix)); err != nil {
+			return nil, fmt.Errorf("open blob store: %w", err)
+		}
 	}
 	// Temporary files beside the final ones, since a rename works within one file system only.
 	// Those that a crash leaves behind look like blobs with odd names, and are swept like them.

@@ -1,6 +1,10 @@
 'use strict';
-// What the host asks of the shim itself, on its own socket: is the event loop alive, load this
-// version ahead of its first request, and what to exercise.
+// What the host asks of the shim itself, on its own socket. JSON but for code.
+//   GET  /ping                          {"loaded": ["f/3"]}: the event loop is alive
+//   GET  /exercise                      [{"version", "method", "path", "body", "type"}] to be called
+//   POST /load {"function", "version"}  {"model", "parsed"}, or 422 {"reason", "message", "stack"}
+//   POST /strip TypeScript              the same without types, or 422 {"message"}. A version that
+//                                       is written so has "stripped": true in its manifest
 
 const b = require('./builtins.js');
 const errors = require('./errors.js');
@@ -8,8 +12,10 @@ const exercise = require('./exercise.js');
 const logs = require('./logs.js');
 const { enter } = require('./context.js');
 const { load, list, entry } = require('./load.js');
+const { strip } = require('./typescript.js');
 
 const MAX_BODY = 4096; // bytes of a request's body
+const MAX_CODE = 16 << 20; // bytes of a file to be stripped: the host takes no longer code
 const CHECK_MS = 3000; // the most that Node.js may take to point at a syntax error
 
 /** Answers one request of the host. */
@@ -18,6 +24,7 @@ function handle(req, res) {
     case 'GET /ping': return reply(res, 200, { loaded: list() });
     case 'GET /exercise': return reply(res, 200, exercise.list());
     case 'POST /load': return body(req, res, (doc) => preload(res, `${doc.function}`, `${doc.version}`));
+    case 'POST /strip': return code(req, res);
     default: return reply(res, 404, { message: 'no such call' });
   }
 }
@@ -40,6 +47,27 @@ function body(req, res, done) {
       return reply(res, 400, { message: err.message });
     }
     return done(doc);
+  });
+}
+
+/** Says what a TypeScript file is without its types; see typescript.js. */
+function code(req, res) {
+  const chunks = [];
+  let size = 0;
+  b.readableOn(req, 'data', (chunk) => {
+    size += chunk.length;
+    if (size <= MAX_CODE) b.push(chunks, chunk);
+  });
+  b.readableOn(req, 'end', () => {
+    let text;
+    try {
+      if (size > MAX_CODE) throw new b.RangeError('the file is too long');
+      text = strip(b.bufferString(b.bufferConcat(chunks), 'utf8'));
+    } catch (err) {
+      return reply(res, 422, { message: `${err?.message}` });
+    }
+    b.writeHead(res, 200, ['content-type', 'text/javascript', 'content-length', b.byteLength(text)]);
+    return b.end(res, text);
   });
 }
 

@@ -9,6 +9,7 @@ const b = require('./builtins.js');
 const exercise = require('./exercise.js');
 const { LoadError } = require('./errors.js');
 const { detect } = require('./models.js');
+const typescript = require('./typescript.js');
 
 const NAME = /^[a-z0-9.][a-z0-9-]{0,63}$/;
 
@@ -65,6 +66,7 @@ function start(name, version) {
   try {
     manifest = b.parse(b.readFileSync(`${dir}/${version}.json`, 'utf8'));
     const file = `${dir}/${version}/${manifest.entry}`;
+    if (manifest.stripped === true) typescript.accept(`${dir}/${version}`);
     try {
       exported = createRequire(file)(file);
     } catch (err) {

@@ -20,6 +20,7 @@ import (
 //	GET  /ping      → 200            the event loop turns
 //	GET  /exercise  → 200 [request]  what to send before the instance enters the pool
 //	POST /load      → 200 loaded | 422 failure
+//	POST /strip     → 200 code   | 422 why not
 //
 // Silence is the caller's to bound, by its context. Each call has a connection of its own: control
 // is rare, and a connection kept is one more thing that a tenant could leave bytes in.
@@ -41,7 +42,7 @@ func (e *LoadError) Error() string { return e.Reason + ": " + e.Message }
 
 // Ping asks whether the event loop turns.
 func (i *Instance) Ping(ctx context.Context) error {
-	status, _, err := i.ask(ctx, http.MethodGet, "/ping", nil)
+	status, _, err := i.ask(ctx, http.MethodGet, "/ping", nil, maxControl)
 	if err == nil && status != http.StatusOK {
 		err = fmt.Errorf("status %d", status)
 	}
@@ -63,7 +64,7 @@ type exercise struct {
 // Exercise runs the shim's own path until it is compiled: the requests that the shim lists, one
 // after another, over the socket that requests will use. The instance is not yet anybody's.
 func (i *Instance) Exercise(ctx context.Context) error {
-	status, body, err := i.ask(ctx, http.MethodGet, "/exercise", nil)
+	status, body, err := i.ask(ctx, http.MethodGet, "/exercise", nil, maxControl)
 	var list []exercise
 	if err == nil && status != http.StatusOK {
 		err = fmt.Errorf("status %d", status)
@@ -108,7 +109,7 @@ func (i *Instance) send(ctx context.Context, list []exercise) error {
 		req.Header.Set("Hearth-Timeout-Ms", "10000")
 		req.Header.Set("Hearth-Prefix", "/run/hearth/exercise/"+e.Version)
 		// Any answer will do: one of the exercises is a function that fails.
-		if _, _, err := exchange(ctx, conn, r, req); err != nil {
+		if _, _, err := exchange(ctx, conn, r, req, maxControl); err != nil {
 			return fmt.Errorf("send %s: %w", e.Version, err)
 		}
 	}
@@ -123,7 +124,7 @@ func (i *Instance) Load(ctx context.Context, function string, version int) (hear
 	if err != nil {
 		return hearth.Loaded{}, fmt.Errorf("load %s/%d: %w", function, version, err)
 	}
-	status, body, err := i.ask(ctx, http.MethodPost, "/load", ask)
+	status, body, err := i.ask(ctx, http.MethodPost, "/load", ask, maxControl)
 	if err != nil {
 		return hearth.Loaded{}, fmt.Errorf("load %s/%d in instance %s: %w", function, version, i.id, err)
 	}
@@ -149,8 +150,26 @@ func (i *Instance) Load(ctx context.Context, function string, version int) (hear
 	return hearth.Loaded{}, &LoadError{hearth.Failure{Reason: "shape", Message: "The function has no shape that Hearth knows."}}
 }
 
-// ask makes one exchange on a connection of its own.
-func (i *Instance) ask(ctx context.Context, method, path string, body []byte) (int, []byte, error) {
+// ErrNotStripped is returned for TypeScript that Node.js cannot strip of its types.
+var ErrNotStripped = errors.New("the types cannot be stripped")
+
+// Strip returns TypeScript without its types: as many bytes on as many lines, with blanks for types.
+// Ask before any code of the tenant's has run here, so that it is the shim's answer.
+func (i *Instance) Strip(ctx context.Context, code []byte) ([]byte, error) {
+	status, answer, err := i.ask(ctx, http.MethodPost, "/strip", code, max(maxControl, int64(len(code))))
+	if err != nil {
+		return nil, fmt.Errorf("strip code in instance %s: %w", i.id, err)
+	}
+	if status != http.StatusOK || len(answer) != len(code) || bytes.Count(answer, newline) != bytes.Count(code, newline) {
+		return nil, ErrNotStripped
+	}
+	return answer, nil
+}
+
+var newline = []byte{'\n'}
+
+// ask makes one exchange on a connection of its own; the answer's body has most bytes at most.
+func (i *Instance) ask(ctx context.Context, method, path string, body []byte, most int64) (int, []byte, error) {
 	conn, err := i.dial(ctx, i.control)
 	if err != nil {
 		return 0, nil, err
@@ -164,7 +183,7 @@ func (i *Instance) ask(ctx context.Context, method, path string, body []byte) (i
 		req.Header.Set("Content-Type", "application/json")
 	}
 	req.Close = true
-	res, answer, err := exchange(ctx, conn, bufio.NewReader(io.LimitReader(conn, maxControl)), req)
+	res, answer, err := exchange(ctx, conn, bufio.NewReader(io.LimitReader(conn, most+maxControl)), req, most)
 	if errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) {
 		return 0, nil, fmt.Errorf("the connection ended: %w", err)
 	}

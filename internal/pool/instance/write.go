@@ -24,6 +24,7 @@ type Meta struct {
 	TimeoutMS int               `json:"timeout_ms"`
 	Config    json.RawMessage   `json:"config"`
 	Secrets   map[string]string `json:"secrets"`
+	Stripped  bool              `json:"stripped,omitempty"` // the TypeScript has no types any more
 }
 
 // LogValue keeps the secrets out of logs.

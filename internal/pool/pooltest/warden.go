@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"os"
@@ -34,6 +35,8 @@ type Warden struct {
 	Serve func(w http.ResponseWriter, r *http.Request, i *Instance, m Manifest)
 	// Load answers /load, with the version's entry file; nil loads everything. It may Kill.
 	Load func(w http.ResponseWriter, r *http.Request, i *Instance, m Manifest, code string)
+	// Strip answers /strip, with the file; nil can strip nothing. It may Kill.
+	Strip func(w http.ResponseWriter, r *http.Request, i *Instance, code string)
 	// Exercise is the list of requests to send before an instance enters the pool.
 	Exercise string
 
@@ -53,6 +56,7 @@ type Manifest struct {
 	Version                     int
 	Entry                       string
 	Secrets                     map[string]string
+	Stripped                    bool
 }
 
 // Instance is one fake instance.
@@ -155,6 +159,13 @@ func (i *Instance) control(w http.ResponseWriter, r *http.Request) {
 		w.Write([]byte(`{"loaded":[]}`))
 	case "/exercise":
 		w.Write([]byte(i.w.Exercise))
+	case "/strip":
+		code, _ := io.ReadAll(r.Body)
+		if i.w.Strip == nil {
+			w.WriteHeader(http.StatusUnprocessableEntity)
+			return
+		}
+		i.w.Strip(w, r, i, string(code))
 	case "/load":
 		var ask struct {
 			Function string
@@ -212,6 +223,9 @@ func (i *Instance) manifest(function string, version int) (Manifest, error) {
 	i.containers[m.Tenant+"/"+m.Container] = true
 	return m, nil
 }
+
+// Dir returns the folder that the instance sees as /fn.
+func (i *Instance) Dir() string { return filepath.Join(i.dir, "fn") }
 
 // Label returns the label.
 func (i *Instance) Label() string {
