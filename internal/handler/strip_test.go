@@ -78,7 +78,7 @@ func TestTypesAreStrippedOnce(t *testing.T) {
 // Whatever becomes of the stripping, the version is tried: as it came.
 func TestTypesThatStay(t *testing.T) {
 	t.Parallel()
-	x := newWorld(t, options{size: 4, config: handler.Config{Load: 300 * time.Millisecond}})
+	x := newWorld(t, options{size: 4, config: handler.Config{Load: 3 * time.Second}})
 	x.st.fail = func(what string) error {
 		if what == "keep" {
 			return errors.New("no space")
