@@ -22,7 +22,7 @@ type images struct {
 
 	mu      sync.Mutex
 	present map[string]bool
-	trouble string // why the default runtime's is not there yet, for /readyz
+	trouble string // why the default runtime's is not there yet, or what is being done about it
 
 	ready chan struct{} // closed when the default runtime's is there
 }
@@ -51,9 +51,7 @@ func (i *images) run(ctx context.Context) error {
 				break
 			}
 			i.log.Error("cannot make image; trying again", "runtime", runtime, "err", err, "pause", pause)
-			i.mu.Lock()
-			i.trouble = err.Error()
-			i.mu.Unlock()
+			i.say(runtime, err.Error())
 			select {
 			case <-ctx.Done():
 			case <-time.After(pause):
@@ -93,21 +91,34 @@ func (i *images) fetch(ctx context.Context, runtime string, image wire.Image) er
 		return fmt.Errorf("make file for image: %w", err)
 	}
 	i.log.Info("fetching Node.js", "runtime", runtime, "package", image.Package, "version", image.Version)
+	i.say(runtime, "Node.js is being fetched")
 	next := 25.0
 	progress := func(done, total int64) {
 		if percent := 100 * float64(done) / float64(max(total, 1)); total > 0 && percent >= next && done < total {
 			i.log.Info("fetching Node.js", "runtime", runtime, "percent", int(percent))
+			i.say(runtime, fmt.Sprintf("Node.js is being fetched: %d %%", int(percent)))
 			next = percent + 25
 		}
 	}
 	if err := i.registry.Fetch(ctx, image.Package, image.Version, image.Integrity, f, progress); err != nil {
 		return err
 	}
+	i.say(runtime, "the image is being made")
 	if err := i.client.PutImage(ctx, runtime, f); err != nil {
 		return err
 	}
 	i.log.Info("image made", "runtime", runtime, "took", time.Since(began).Round(time.Millisecond))
 	return nil
+}
+
+// say keeps what the default runtime's image waits for, for /readyz.
+func (i *images) say(runtime, what string) {
+	if runtime != hearth.DefaultRuntime {
+		return
+	}
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.trouble = what
 }
 
 // missing says why instances of the default runtime cannot start yet, or "".
