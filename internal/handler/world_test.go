@@ -47,6 +47,7 @@ type options struct {
 	w      *pooltest.Warden
 	config handler.Config
 	hooks  pool.Hooks
+	log    slog.Handler
 }
 
 var limits = wire.Limits{MemoryMiB: 256, MilliCPUs: 1000, Pids: 128, TmpMiB: 64}
@@ -61,6 +62,9 @@ func newWorld(t testing.TB, o options) *world {
 		x.st = newMemory()
 	}
 	log := slog.New(slog.DiscardHandler)
+	if o.log != nil {
+		log = slog.New(o.log)
+	}
 	x.p = pool.New(pool.Config{Size: o.size, Runtimes: hearth.Runtimes, Parallel: max(o.starts, 2), Limits: limits, Starter: x.w, Log: log, Keep: o.keep, Hooks: o.hooks})
 	c := o.config
 	c.Store, c.Pool, c.Warden, c.Log, c.Keep = x.st, x.p, x.w, log, o.keep
