@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"crypto/rand"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -25,6 +26,7 @@ import (
 	"hearth/internal/logs"
 	"hearth/internal/metrics"
 	"hearth/internal/pool"
+	"hearth/internal/problem"
 	"hearth/internal/proxy"
 	"hearth/internal/store"
 	"hearth/internal/warden/wire"
@@ -161,6 +163,9 @@ func wireLimits(l hearth.ContainerLimits) wire.Limits {
 func (n *Node) makeServers(admin *auth.Admin, files map[string]*os.File) error {
 	management := n.management(admin)
 	health := http.NewServeMux()
+	health.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
+		problem.Write(w, rand.Text(), hearth.Errorf(hearth.CodeNotFound, "There is nothing at this path."))
+	})
 	health.Handle("/healthz", metrics.Healthz())
 	health.Handle("/readyz", metrics.Readyz(n.missing))
 	public := management

@@ -230,4 +230,3 @@ func (l locker) Lock(ctx context.Context, r module.LockRequest) ([]byte, error) 
 	}
 	return done.Lock, nil
 }
-

@@ -40,7 +40,7 @@ func (r *versionRow) version(f hearth.Function) (hearth.Version, error) {
 	}
 	err := json.Unmarshal([]byte(r.manifest), &v.Manifest)
 	if err == nil && r.loaded.Valid {
-		err = json.Unmarshal([]byte(r.loaded.String), &v.Loaded)
+		v.Loaded, v.Stripped, err = decodeLoaded(r.loaded.String)
 	}
 	if err == nil {
 		v.Failure, err = decodeFailure(r.failure)
@@ -240,8 +240,8 @@ func (s *Store) Building(ctx context.Context) ([]hearth.Version, error) {
 	return all, explain("list building versions", err)
 }
 
-// Settle writes down what became of a building version: v.Status ready with v.Loaded, or failed with
-// v.Failure. A ready version becomes active unless a newer one is, or a rollback came after it was
+// Settle writes down what became of a building version: v.Status ready with v.Loaded and, if it was
+// kept, v.Stripped; or failed with v.Failure. A ready version becomes active unless a newer one is, or a rollback came after it was
 // made. Settling a version that is settled already changes nothing. If v.FunctionID is set, the
 // function must still be that one. A version that is gone is not_found.
 func (s *Store) Settle(ctx context.Context, v hearth.Version) error {
@@ -290,10 +290,23 @@ const (
 	failureStackMost   = 64 << 10
 )
 
+// loadedColumn is what the column loaded holds: what the trial's instance said, and what we made of
+// the version there.
+type loadedColumn struct {
+	hearth.Loaded
+	Stripped string `json:"stripped,omitempty"`
+}
+
+func decodeLoaded(text string) (hearth.Loaded, string, error) {
+	var c loadedColumn
+	err := json.Unmarshal([]byte(text), &c)
+	return c.Loaded, c.Stripped, err
+}
+
 func encodeOutcome(v hearth.Version) (loaded, failure sql.NullString, err error) {
 	switch {
 	case v.Status == hearth.StatusReady:
-		raw, err := json.Marshal(v.Loaded)
+		raw, err := json.Marshal(loadedColumn{v.Loaded, v.Stripped})
 		return sql.NullString{String: string(raw), Valid: true}, failure, err
 	case v.Status == hearth.StatusFailed && v.Failure != nil:
 		raw, err := encodeFailure(*v.Failure)

@@ -69,9 +69,7 @@ func (c *Conn) Flush() error {
 		return nil
 	}
 	n, err := c.nc.Write(c.out)
-	if n > 0 {
-		c.wrote = true
-	}
+	c.note(n)
 	if err == nil {
 		c.out = c.out[:0]
 	}
@@ -138,10 +136,16 @@ func (c *Conn) send(p []byte) error {
 		}
 	}
 	n, err := c.nc.Write(p)
-	if n > 0 {
-		c.wrote = true
-	}
+	c.note(n)
 	return err
+}
+
+// note notes that n bytes of the request have left in one write.
+func (c *Conn) note(n int) {
+	if n > 0 {
+		c.writes++
+		c.sent += n
+	}
 }
 
 // WriteRequest sends a whole request: header, body of n bytes (in chunks when n is negative, none
