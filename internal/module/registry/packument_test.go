@@ -155,7 +155,7 @@ func TestFreshness(t *testing.T) {
 		"private, no-store, max-age=300": {0, false},
 		"max-age=0":                      {0, true},
 	} {
-		fresh, store := freshness(http.Header{"Cache-Control": {header}}, time.Hour)
+		fresh, store := freshness(http.Header{"Cache-Control": {header}}, time.Minute, time.Hour)
 		if fresh != want.fresh || store != want.store {
 			t.Errorf("freshness(%q) = %v, %v, want %v", header, fresh, store, want)
 		}
