@@ -250,7 +250,7 @@ func (r *Registry) download(ctx context.Context, target *url.URL, sums [][]byte,
 
 // stream writes the tarball to w. What it wrote counts only when it returns nil.
 func (r *Registry) stream(ctx context.Context, target *url.URL, sums [][]byte, w io.Writer, progress func(done, total int64)) error {
-	res, err := r.get(ctx, "tarball", target, map[string]string{"Accept": "application/octet-stream, */*"}, MostTarball)
+	res, err := r.get(ctx, "tarball", target, map[string]string{"Accept": "application/octet-stream, */*"}, r.most)
 	if err != nil {
 		return err
 	}

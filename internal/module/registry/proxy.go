@@ -175,7 +175,14 @@ func (p *Proxy) document(ctx context.Context, name string) (Document, error) {
 		if err != nil {
 			return doc, err
 		}
-		gone = all.age(p.before, func(version string) bool { return p.o.Exact(name, version) })
+		// What a tenant has at its own registry it trusts, and few of those say when it came.
+		r, private := p.o.Registries.For(name)
+		dated := len(all.times) > 0 || len(all.versions) == 0
+		gone = all.age(p.before, private, func(version string) bool { return p.o.Exact(name, version) })
+		if !dated && len(all.versions) == 0 {
+			return doc, &hearth.Error{Code: hearth.CodeUnavailable, Component: hearth.ComponentPlatform, Reason: "registry_answer",
+				Message: fmt.Sprintf("the npm registry %s does not say when the versions of %s were published, so that --min-release-age cannot be kept; name its version exactly", r.URL(), name)}
+		}
 		doc.body = all.encode()
 	}
 	p.mu.Lock()
