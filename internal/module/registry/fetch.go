@@ -133,6 +133,9 @@ func (r *Registry) retry(ctx context.Context, try func(context.Context) error) e
 		}
 		// Half of the wait is drawn by chance, so that many nodes do not come back at once.
 		pause := max(wait/2+rand.N(wait/2), min(f.after, mostWait))
+		if end, ok := ctx.Deadline(); ok && time.Until(end) < pause {
+			return err // says more than that the time is up
+		}
 		if err := r.wait(ctx, pause); err != nil {
 			return err
 		}
