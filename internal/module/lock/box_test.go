@@ -183,7 +183,8 @@ func newRoom(t *testing.T) *room {
 	server := registrytest.New(t)
 	r := &room{t: t, server: server}
 	def := client(t, server.URL())
-	r.o = Options{Registries: &registry.Registries{Default: def}, Log: slog.New(slog.DiscardHandler), Open: func(context.Context) (Sandbox, error) { return newBox(t), nil }}
+	// Time is far above what any case takes on a machine that has nothing else to do.
+	r.o = Options{Time: 5 * time.Minute, Registries: &registry.Registries{Default: def}, Log: slog.New(slog.DiscardHandler), Open: func(context.Context) (Sandbox, error) { return newBox(t), nil }}
 	return r
 }
 
@@ -201,7 +202,7 @@ func client(t *testing.T, raw string) *registry.Registry {
 	if err != nil {
 		t.Fatal(err)
 	}
-	out, err := def.With(registry.Options{Cache: cache, Header: 2 * time.Second, Stall: 2 * time.Second})
+	out, err := def.With(registry.Options{Cache: cache, Header: 10 * time.Second, Stall: 10 * time.Second})
 	if err != nil {
 		t.Fatal(err)
 	}
