@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"regexp"
 	"strings"
 	"time"
 
@@ -127,9 +128,17 @@ func proxyOptions(req Request, o Options) registry.ProxyOptions {
 	return p
 }
 
+// ours are npm's codes for a way to the proxy that is broken, or a sandbox that is short of something:
+// no manifest brings them about by what it asks for.
+var ours = regexp.MustCompile(`^(?:ECONN.*|EPIPE|E?TIMEDOUT|.*TIMEOUT|ENOTFOUND|EAI_.*|EHOSTUNREACH|ENETUNREACH|E5\d\d|E408|E429|ENOMEM|ENOSPC|EDQUOT|EMFILE|ENFILE|EIO|EROFS|EACCES|EPERM|ENOENT|EBUSY)$`)
+
 // explain chooses whose fault it is. What we know of the registry is more than what npm made of it.
 func explain(ctx, short context.Context, req Request, proxy *registry.Proxy, limit time.Duration, err error) error {
 	var words *Error
+	cause := err
+	if errors.As(err, &words) { // in the chain it would say that the manifest is at fault
+		cause = errors.New(words.Error())
+	}
 	switch failure := proxy.Failure(); {
 	case ctx.Err() != nil:
 		return fmt.Errorf("resolve dependencies: %w", context.Cause(ctx))
@@ -137,8 +146,8 @@ func explain(ctx, short context.Context, req Request, proxy *registry.Proxy, lim
 		return failure
 	case context.Cause(short) == errSlow:
 		return &hearth.Error{Code: hearth.CodeUnavailable, Component: hearth.ComponentPlatform, Reason: "lock_timeout",
-			Message: fmt.Sprintf("npm did not settle the dependencies within %s; try again, or send a package-lock.json", limit), Cause: err}
-	case errors.As(err, &words):
+			Message: fmt.Sprintf("npm did not settle the dependencies within %s; try again, or send a package-lock.json", limit), Cause: cause}
+	case words != nil && !ours.MatchString(words.Code):
 		if hidden := proxy.Hidden(); words.Code == "ETARGET" || words.Code == "ENOVERSIONS" {
 			for name, n := range hidden {
 				if strings.Contains(words.Failure.Message, name) {
@@ -149,7 +158,7 @@ func explain(ctx, short context.Context, req Request, proxy *registry.Proxy, lim
 		return words
 	}
 	return &hearth.Error{Code: hearth.CodeUnavailable, Component: hearth.ComponentPlatform, Reason: "lock_sandbox",
-		Message: "the sandbox in which npm settles dependencies failed; try again", Cause: err}
+		Message: "the sandbox in which npm settles dependencies failed; try again", Cause: cause}
 }
 
 // exact lists, as name@version, what the manifest names exactly.
