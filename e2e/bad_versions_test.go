@@ -101,12 +101,12 @@ func TestBadVersions(t *testing.T) {
 }
 
 // later is a function that loads when it is tried, and does harm when it is loaded to serve.
-func later(evil string) M {
+func later(evil string, timeoutMS int) M {
 	harm := fmt.Sprintf("if (Date.now() > %d) { %s }\n", time.Now().Add(2*time.Second).UnixMilli(), evil)
 	if strings.Contains(evil, "await") {
-		return M{"files": M{"index.mjs": harm + "export default () => new Response('ok')"}, "timeout_ms": 1000}
+		return M{"files": M{"index.mjs": harm + "export default () => new Response('ok')"}, "timeout_ms": timeoutMS}
 	}
-	return M{"code": harm + "module.exports = cb => cb(null, 'ok')", "timeout_ms": 1000}
+	return M{"code": harm + "module.exports = cb => cb(null, 'ok')", "timeout_ms": timeoutMS}
 }
 
 // What breaks while it is loaded for a call is that call's clear answer, over and over; the container
@@ -128,7 +128,11 @@ func TestBadLoads(t *testing.T) {
 	}
 	for _, c := range cases {
 		n.Container("bad-loads", c.name, M{"memory_mib": 128})
-		for name, doc := range map[string]M{"f": later(c.evil), "other": {"code": "module.exports = cb => cb(null, 'ok')"}} {
+		timeoutMS := 10_000 // filling the memory takes more than a second on a busy machine
+		if c.reason == "timeout" {
+			timeoutMS = 1000
+		}
+		for name, doc := range map[string]M{"f": later(c.evil, timeoutMS), "other": {"code": "module.exports = cb => cb(null, 'ok')"}} {
 			if p := n.Put("bad-loads", c.name, name, doc); p.JSON()["status"] != "ready" {
 				t.Fatalf("%s: %d %v %s", c.name, p.Status, p.Err, p.Body)
 			}
