@@ -61,16 +61,10 @@ func makeView(data *os.File, uid, gid int) error {
 	return showPackages(data, uid, gid)
 }
 
-// showPackages binds the folder of the package store, which is made at the first start, to its place in
-// the view. An earlier node process owned everything below its folder, so no link is followed on the
-// way; and from here on that very folder is the store, whatever its owner puts at its name.
+// showPackages binds the folder of the package store to its place in the view. From here on that very
+// folder is the store, whatever its owner, the node process, puts at its name.
 func showPackages(data *os.File, uid, gid int) error {
-	node, err := sandbox.OpenBeneath(data, "node", os.O_RDONLY|unix.O_DIRECTORY, 0)
-	if err != nil {
-		return fmt.Errorf("open folder: %w", err)
-	}
-	defer node.Close()
-	store, err := ownFolder(node, "packages", uid, gid, 0o711)
+	store, err := openStore(data, uid, gid)
 	if err != nil {
 		return err
 	}
@@ -79,6 +73,17 @@ func showPackages(data *os.File, uid, gid int) error {
 		return fmt.Errorf("show package store: %w", err)
 	}
 	return nil
+}
+
+// openStore opens the folder of the package store, and makes it at the first start. An earlier node
+// process owned everything below its folder, so no link is followed on the way.
+func openStore(data *os.File, uid, gid int) (*os.File, error) {
+	node, err := sandbox.OpenBeneath(data, "node", os.O_RDONLY|unix.O_DIRECTORY, 0)
+	if err != nil {
+		return nil, fmt.Errorf("open folder: %w", err)
+	}
+	defer node.Close()
+	return ownFolder(node, "packages", uid, gid, 0o711)
 }
 
 // openFolder opens a folder by its path, of which all but the last part is the operator's.

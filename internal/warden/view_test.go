@@ -40,7 +40,12 @@ func TestOpenStore(t *testing.T) {
 		if err := c.make(data); err != nil {
 			t.Fatal(err)
 		}
-		f, err := openStore(data, 4242, 4343)
+		folder, err := os.Open(data)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer folder.Close()
+		f, err := openStore(folder, 4242, 4343)
 		if !errors.Is(err, c.want) {
 			t.Errorf("%s: %v, want %v", c.name, err, c.want)
 		}

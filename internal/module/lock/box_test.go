@@ -20,6 +20,7 @@ import (
 	"go.uber.org/goleak"
 	"golang.org/x/sys/unix"
 
+	"hearth/internal/module/builder"
 	"hearth/internal/module/registry"
 	"hearth/internal/module/registry/registrytest"
 )
@@ -39,6 +40,8 @@ type box struct {
 	open     sync.WaitGroup // connections
 	once     sync.Once
 	answer   http.HandlerFunc // instead of npm
+
+	*builder.Driver
 }
 
 func newBox(t *testing.T) *box {
@@ -74,6 +77,9 @@ func newBox(t *testing.T) *box {
 	if b.control, err = net.Listen("unix", filepath.Join(t.TempDir(), "control")); err != nil {
 		t.Fatal(err)
 	}
+	b.Driver = builder.NewDriver("box", func(ctx context.Context) (net.Conn, error) {
+		return (&net.Dialer{}).DialContext(ctx, "unix", b.control.Addr().String())
+	})
 	b.server = &http.Server{Handler: http.HandlerFunc(b.serve), ReadHeaderTimeout: time.Minute, ConnState: func(_ net.Conn, state http.ConnState) {
 		switch state {
 		case http.StateNew:
@@ -83,7 +89,7 @@ func newBox(t *testing.T) *box {
 		}
 	}}
 	b.done.Go(func() { _ = b.server.Serve(b.control) })
-	t.Cleanup(b.Close)
+	t.Cleanup(func() { b.Close(context.Background()) })
 	return b
 }
 
@@ -95,14 +101,9 @@ func loopback() error {
 	return netlink.LinkSetUp(lo)
 }
 
-func (b *box) Control(ctx context.Context) (net.Conn, error) {
-	var d net.Dialer
-	return d.DialContext(ctx, "unix", b.control.Addr().String())
-}
-
 func (b *box) Registry() net.Listener { return b.listener }
 
-func (b *box) Close() {
+func (b *box) Close(context.Context) error {
 	b.once.Do(func() {
 		b.server.Close()
 		b.open.Wait()
@@ -110,6 +111,7 @@ func (b *box) Close() {
 		close(b.jobs)
 		b.done.Wait()
 	})
+	return nil
 }
 
 // serve is the driver's part, spoken by the npm of this machine.
