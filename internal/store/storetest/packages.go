@@ -822,3 +822,41 @@ func testPrune(t *testing.T, f *Fixture) {
 		t.Fatalf("asked again: %+v", state)
 	}
 }
+
+func testRegistries(t *testing.T, f *Fixture) {
+	ctx := t.Context()
+	acme := f.Tenant("acme")
+	f.Tenant("other")
+	put := func(tenant, scope, url, token string) (bool, error) {
+		return f.PutRegistry(ctx, tenant, store.Registry{Scope: scope, URL: url}, token)
+	}
+	_, err := put("nobody", "@acme", "https://npm.example/", "t")
+	wantCode(t, "of no tenant", err, hearth.CodeNotFound)
+	for _, scope := range []string{"", "acme", "@", "@" + strings.Repeat("a", 255)} {
+		_, err := put("acme", scope, "https://npm.example/", "t")
+		wantCode(t, "scope "+scope, err, hearth.CodeInvalid)
+	}
+	equal(t, "created", must(put("acme", "@acme", "https://npm.example/", "s3cret"))(t), true)
+	equal(t, "put again", must(put("acme", "@acme", "https://npm.example/b/", "s3cret2"))(t), false)
+	all := must(f.Registries(ctx, "acme"))(t)
+	if len(all) != 1 || all[0].Scope != "@acme" || all[0].URL != "https://npm.example/b/" || time.Since(all[0].UpdatedAt) > time.Minute {
+		t.Fatalf("listed: %+v", all)
+	}
+	id, token, err := f.RegistryToken(ctx, "acme", "@acme")
+	if err != nil || id != acme.ID || token != "s3cret2" {
+		t.Fatalf("token: %q, %q, %v", id, token, err)
+	}
+	// Another tenant has nothing of it, and a row copied to it does not open.
+	equal(t, "another's", len(must(f.Registries(ctx, "other"))(t)), 0)
+	_, _, err = f.RegistryToken(ctx, "other", "@acme")
+	wantCode(t, "another's token", err, hearth.CodeNotFound)
+	Exec(t, f.Store, `INSERT INTO registries SELECT 'other', scope, url, sealed, updated_at FROM registries`)
+	_, _, err = f.RegistryToken(ctx, "other", "@acme")
+	wantCode(t, "a copied token", err, hearth.CodeUnavailable)
+	_, err = f.Registries(ctx, "nobody")
+	wantCode(t, "list of no tenant", err, hearth.CodeNotFound)
+	if err := f.DeleteRegistry(ctx, "acme", "@acme"); err != nil {
+		t.Fatal(err)
+	}
+	wantCode(t, "delete again", f.DeleteRegistry(ctx, "acme", "@acme"), hearth.CodeNotFound)
+}

@@ -53,6 +53,7 @@ func Run(t *testing.T, open Opener) {
 		"revocations":        testRevocations,
 		"packages":           testPackages,
 		"prune":              testPrune,
+		"registries":         testRegistries,
 		"parallel writers":   testParallel,
 		"linearizable":       testLinearizable,
 	} {
