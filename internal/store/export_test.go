@@ -3,8 +3,11 @@ package store
 import (
 	"database/sql"
 	"io"
+	"io/fs"
 	"strings"
 	"testing"
+
+	"github.com/pressly/goose/v3"
 
 	"hearth"
 )
@@ -61,6 +64,35 @@ func CheckWhole(t *testing.T, s *Store) {
 	for _, d := range locks {
 		if _, err := s.Lock(ctx, d); err != nil {
 			t.Errorf("a lock is not there: %v", err)
+		}
+	}
+}
+
+// FirstSchema makes a database as the first release did, with these statements run on it.
+func FirstSchema(t *testing.T, path string, statements ...string) {
+	t.Helper()
+	if err := create(path); err != nil {
+		t.Fatal(err)
+	}
+	db, err := sql.Open("sqlite", dsn(path, "_txlock=immediate"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	files, err := fs.Sub(migrations, "migrations/sqlite")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := goose.NewProvider(goose.DialectSQLite3, db, files, goose.WithDisableGlobalRegistry(true))
+	if err == nil {
+		_, err = p.UpTo(t.Context(), 1)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range statements {
+		if _, err := db.ExecContext(t.Context(), s); err != nil {
+			t.Fatalf("%s: %v", s, err)
 		}
 	}
 }
