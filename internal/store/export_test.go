@@ -136,7 +136,7 @@ func Plans(t *testing.T, s *Store) map[string][]string {
 		"packageUsers":    {packageUses1, []any{"", ""}},
 		"orphan archive":  {`SELECT 1 FROM contents WHERE digest = $1 AND id = $2`, []any{"", ""}},
 		"orphan lock":     {`SELECT 1 FROM versions WHERE lock = $1 UNION ALL SELECT 1 FROM lock_cache WHERE lock = $1`, []any{""}},
-		"expired":         {expireLeases, []any{1}},
+		"expired":         {expireLeases, []any{1, ""}},
 		"count keys":      {`SELECT 1 FROM idempotency_keys WHERE scope = $1`, []any{""}},
 	} {
 		plan, err := collect(t.Context(), s.reader, func(row scanner) (detail string, err error) {

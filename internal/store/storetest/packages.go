@@ -336,11 +336,13 @@ func testLeases(t *testing.T, f *Fixture) {
 	// One that ends its builders is given up.
 	f.Add(Tree(Pure("poison", "1")), "acme")
 	for i := range 10 {
-		jobs := must(f.ClaimContents(ctx, "one", false, 10))(t)
+		jobs := must(f.ClaimContents(ctx, fmt.Sprint("dying-", i), false, 10))(t)
 		if len(jobs) != 1 {
 			t.Fatalf("loss %d: %+v", i, jobs)
 		}
 		f.Expire(jobs[0].Content)
+		// A builder that lives, though its heartbeats are late, loses nothing to itself.
+		equal(t, "its own", len(must(f.ClaimContents(ctx, fmt.Sprint("dying-", i), false, 10))(t)), 0)
 	}
 	equal(t, "claims after ten losses", len(must(f.ClaimContents(ctx, "one", false, 10))(t)), 0)
 	if s := must(f.TreeState(ctx, Tree(Pure("poison", "1")).Key))(t); s.Failure == nil || s.Failure.Reason != "platform" {
@@ -416,7 +418,7 @@ func testFailures(t *testing.T, f *Fixture) {
 	if err := f.RegistryBack(ctx, ""); err != nil {
 		t.Fatal(err)
 	}
-	jobs = must(f.ClaimContents(ctx, "one", false, 10))(t)
+	jobs = must(f.ClaimContents(ctx, "another", false, 10))(t)
 	equal(t, "claimed when it is back", len(jobs), 3)
 	for _, j := range jobs {
 		if j.Package.Package != "a" {
