@@ -87,6 +87,8 @@ type Config struct {
 	Limits   unpack.Limits
 	Hooks    Hooks
 	Log      *slog.Logger
+
+	look time.Duration // how often the table is looked at unasked; default a lease\'s time
 }
 
 // Hooks are told what happens, for metrics. They must not block; each may be nil.
@@ -143,6 +145,9 @@ func New(ctx context.Context, cfg Config) (*Builder, error) {
 	}
 	if cfg.Time == 0 {
 		cfg.Time = timeDefault
+	}
+	if cfg.look == 0 {
+		cfg.look = store.ContentLease
 	}
 	b := &Builder{cfg: cfg, owner: "b-" + rand.Text(), commits: make(chan commit),
 		held: map[string]*work{}, away: map[string]absence{}, success: map[string]time.Time{}}
@@ -214,7 +219,7 @@ func (b *Builder) loop(ctx context.Context, class, slots, most int, do func(ctx 
 	free := make(chan struct{}, slots) // holds a value for each busy slot
 	var todo []*work
 	look := true
-	tick := time.NewTicker(store.ContentLease)
+	tick := time.NewTicker(b.cfg.look)
 	defer tick.Stop()
 	for ctx.Err() == nil {
 		if held := len(todo) + len(free); look && held <= max(most-slots, slots-1) {
