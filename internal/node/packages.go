@@ -9,6 +9,7 @@ import (
 	"maps"
 	"runtime"
 	"slices"
+	"strings"
 	"sync"
 
 	"golang.org/x/sync/errgroup"
@@ -136,7 +137,7 @@ type archives struct{ *store.Store }
 
 func (a archives) Open(ctx context.Context, content string) (io.ReadCloser, string, error) {
 	r, digest, _, err := a.OpenArchive(ctx, content)
-	return r, digest, err
+	return r, strings.TrimPrefix(digest, "sha256-"), err
 }
 
 // shelf shows the host store to those who speak of it in their own words.
