@@ -89,37 +89,37 @@ type group struct {
 }
 
 // groups puts cases together as long as no two ask for different versions of a package. Native ones
-// stay alone: their builds fail in their own ways.
+// only go with others that need the same package: their builds take long, and fail in their own ways.
 func groups(cases []testCase, runtime string) []group {
-	var shared, alone []group
+	var all []group
 next:
 	for _, c := range cases {
 		if !c.worksOn(runtime) {
 			continue
 		}
-		if c.Native {
-			alone = append(alone, group{"alone-" + c.Name, c.Dependencies, []testCase{c}})
-			continue
-		}
-		for i, g := range shared {
-			if len(g.cases) < groupSize && fits(g.dependencies, c.Dependencies) {
-				maps.Copy(shared[i].dependencies, c.Dependencies)
-				shared[i].cases = append(shared[i].cases, c)
+		for i, g := range all {
+			same, fits := compare(g.dependencies, c.Dependencies)
+			if fits && len(g.cases) < groupSize && c.Native == g.cases[0].Native && (same || !c.Native) {
+				maps.Copy(all[i].dependencies, c.Dependencies)
+				all[i].cases = append(all[i].cases, c)
 				continue next
 			}
 		}
-		shared = append(shared, group{fmt.Sprintf("group-%d", len(shared)), maps.Clone(c.Dependencies), []testCase{c}})
+		all = append(all, group{"with-" + c.Name, maps.Clone(c.Dependencies), []testCase{c}})
 	}
-	return append(shared, alone...)
+	return all
 }
 
-func fits(have, more map[string]string) bool {
+// compare tells whether two sets of dependencies have one in common, and none in two versions.
+func compare(have, more map[string]string) (same, fits bool) {
+	fits = true
 	for name, v := range more {
-		if h, ok := have[name]; ok && h != v {
-			return false
+		if h, ok := have[name]; ok {
+			same = true
+			fits = fits && h == v
 		}
 	}
-	return true
+	return same, fits
 }
 
 // wanted tells whether HEARTH_PACKAGES_ONLY (names, comma separated) asks for any case of the group.
