@@ -35,19 +35,11 @@ func TestCasesOnBareNode(t *testing.T) {
 	if bin == "" {
 		t.Skip("HEARTH_PACKAGES_NODE does not name a Node.js to run the cases on")
 	}
-	dir := os.Getenv("HEARTH_PACKAGES_KEEP")
-	if dir == "" {
-		dir = t.TempDir()
-	}
-	b := bare{bin: bin, runtime: runtimeOf(t, bin)}
-	b.dir = filepath.Join(dir, b.runtime)
-	b.shim = filepath.Join(t.TempDir(), "shim")
-	if err := os.CopyFS(b.shim, node.Files); err != nil {
-		t.Fatal(err)
-	}
+	b := bareNode(t, bin)
 	results := newTable()
 	for _, g := range groups(loadCases(t), b.runtime) {
-		if !g.wanted(t) {
+		g.cases = slices.DeleteFunc(g.cases, func(c testCase) bool { return !wantedName(c.Name) })
+		if len(g.cases) == 0 {
 			continue
 		}
 		err := b.install(g)
@@ -70,7 +62,22 @@ func TestCasesOnBareNode(t *testing.T) {
 	t.Logf("%d packages work on %s, %d of them native", len(results.works), b.runtime, len(results.native))
 }
 
+// bare is a Node.js without a hearth, and the folder of its projects.
 type bare struct{ bin, runtime, dir, shim string }
+
+func bareNode(t testing.TB, bin string) bare {
+	t.Helper()
+	dir := os.Getenv("HEARTH_PACKAGES_KEEP")
+	if dir == "" {
+		dir = t.TempDir()
+	}
+	b := bare{bin: bin, runtime: runtimeOf(t, bin), shim: filepath.Join(t.TempDir(), "shim")}
+	b.dir = filepath.Join(dir, b.runtime)
+	if err := os.CopyFS(b.shim, node.Files); err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
 
 func runtimeOf(t testing.TB, bin string) string {
 	t.Helper()
@@ -122,16 +129,10 @@ func compare(have, more map[string]string) (same, fits bool) {
 	return same, fits
 }
 
-// wanted tells whether HEARTH_PACKAGES_ONLY (names, comma separated) asks for any case of the group.
-func (g *group) wanted(t testing.TB) bool {
-	t.Helper()
+// wantedName tells whether HEARTH_PACKAGES_ONLY (names, comma separated) asks for a case or manifest.
+func wantedName(name string) bool {
 	only := os.Getenv("HEARTH_PACKAGES_ONLY")
-	if only == "" {
-		return true
-	}
-	names := strings.Split(only, ",")
-	g.cases = slices.DeleteFunc(slices.Clone(g.cases), func(c testCase) bool { return !slices.Contains(names, c.Name) })
-	return len(g.cases) > 0
+	return only == "" || slices.Contains(strings.Split(only, ","), name)
 }
 
 // install makes the project of a group, with the npm of the machine run by the Node.js under test.
@@ -151,9 +152,18 @@ func (b bare) install(g group) error {
 	if err := os.WriteFile(filepath.Join(dir, "package.json"), doc, 0o644); err != nil {
 		return err
 	}
+	if err := b.npm(dir, "install", "--package-lock=false"); err != nil {
+		return err
+	}
+	return os.WriteFile(installed, doc, 0o644)
+}
+
+// npm runs the machine's npm by the Node.js under test.
+func (b bare) npm(dir string, args ...string) error {
 	ctx, cancel := context.WithTimeout(context.Background(), 15*time.Minute)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, "nice", "-n", "15", "npm", "install", "--no-audit", "--no-fund", "--no-progress", "--prefer-offline", "--loglevel=error", "--package-lock=false")
+	args = append([]string{"-n", "15", "npm"}, args...) // others use the machine too
+	cmd := exec.CommandContext(ctx, "nice", append(args, "--no-audit", "--no-fund", "--no-progress", "--prefer-offline", "--loglevel=error")...)
 	cmd.Dir = dir
 	cmd.Env = append(os.Environ(), "PATH="+filepath.Dir(b.bin)+":"+os.Getenv("PATH"))
 	home := filepath.Dir(filepath.Dir(b.bin)) // headers beside the binary, as the npm package has them
@@ -161,9 +171,9 @@ func (b bare) install(g group) error {
 		cmd.Env = append(cmd.Env, "npm_config_nodedir="+home)
 	}
 	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("npm install: %w: %s", err, out[:min(len(out), 4000)])
+		return fmt.Errorf("npm %s: %w: %s", args[3], err, out[:min(len(out), 4000)])
 	}
-	return os.WriteFile(installed, doc, 0o644)
+	return nil
 }
 
 // run serves a case by the shim and asks for its answer.
