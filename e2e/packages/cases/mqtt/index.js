@@ -10,8 +10,7 @@ module.exports = async () => {
   const heard = next(a);
   await b.publishAsync('home/kitchen/temp', '21.5', { qos: 1 });
   await b.publishAsync('light', 'on', { retain: true });
-  const late = next(a);
-  const out = { heard: await heard };
+  const out = { heard: await heard }, late = next(a);
   await a.subscribeAsync('light');
   out.retained = (await late)[1];
   out.count = aedes.connectedClients - 1;
