@@ -41,7 +41,8 @@ test: build needs-test lint unit e2e ## Run the linters and all tests, as root; 
 
 unit: init runc
 	@go test -race -json $$($(UNIT)) | go run ./scripts/testreport
-	@go test -json -run TestNodeRunsInTheImage ./internal/sandbox/image | go run ./scripts/testreport
+	@go test -json -run 'InTheImage|InTheBuildImage' ./internal/sandbox/image | go run ./scripts/testreport
+	@go test -json -timeout 20m ./internal/module/builder | go run ./scripts/testreport
 
 e2e: build
 	@go test -timeout 60m -json ./e2e/... | go run ./scripts/testreport -v
@@ -63,7 +64,8 @@ needs-build:
 	@scripts/need.sh gcc pkg-config=pkgconf libc6-dev libseccomp-dev
 
 needs-run:
-	@scripts/need.sh ca-certificates tzdata libatomic1 libstdc++6 libseccomp2 nft=nftables npm curl
+	@scripts/need.sh ca-certificates tzdata libatomic1 libstdc++6 libseccomp2 nft=nftables npm curl \
+		gcc g++ make python3 pkg-config=pkgconf dash bash coreutils sed grep findutils tar gzip diffutils debianutils mawk
 
 needs-bench: needs-run
 	@scripts/need.sh node=nodejs nginx=nginx-light

@@ -82,7 +82,9 @@ type Version struct {
 	Settled    bool   // its packages are settled, or it has none
 	Tree       string // key of its packages' tree; "": none, or not settled yet
 	Lock       string // digest of the package-lock.json that it was settled by; "": none
+	Refresh    bool   // what the registry said before it was made does not count
 	Loaded     Loaded // what the trial found; zero until ready
+	Stripped   string // digest of the archive with TypeScript stripped of types; "" while there is none
 	Failure    *Failure
 	CreatedAt  time.Time
 	SettledAt  time.Time // when it became ready or failed; zero while building
@@ -118,7 +120,8 @@ type Route struct {
 	Tree                        string // key of its packages' tree; "": none
 	Manifest                    Manifest
 	Loaded                      Loaded
-	SecretsRevision             int64 // grows when a secret changes
+	Stripped                    string // digest of the version's archive without types, if there is one
+	SecretsRevision             int64  // grows when a secret changes
 	Isolation                   string
 	Limits                      ContainerLimits // effective: no zero field
 	TenantMaxInstances          int

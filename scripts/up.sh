@@ -32,8 +32,8 @@ for ((i = 0; ; i++)); do
 		echo "the node is not ready after 10 minutes; see $log" >&2
 		exit 1
 	fi
-	# A problem document says in "detail" what the node still waits for.
-	now=$(sed -nE 's/.*"detail": ?"([^"]*)".*/\1/p' <<<"$answer")
+	# While it is not ready it says in "reasons" what it still waits for; the first is what holds it up.
+	now=$(sed -nE 's/.*"reasons": ?\["(([^"\\]|\\.)*)".*/\1/p' <<<"$answer")
 	if [ -n "$now" ] && [ "$now" != "$said" ]; then echo "  $now"; fi
 	said=$now
 	sleep 0.2

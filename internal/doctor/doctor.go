@@ -59,6 +59,7 @@ var checks = []check{
 	{"file systems", fileSystems},
 	{"OCI runtime", ociRuntime},
 	{"libraries", libraries},
+	{"toolchain", toolchain},
 	{"npm registry", registry},
 	{"disk", disk},
 	{"memory", memory},

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io/fs"
 	"os/exec"
+	"slices"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -20,7 +21,7 @@ func good(t *testing.T) Host {
 		t.Fatal(err)
 	}
 	var status strings.Builder
-	for _, p := range packages {
+	for _, p := range slices.Concat(packages, tools) {
 		status.WriteString("Package: " + p + "\nStatus: install ok installed\nVersion: 1\n\n")
 	}
 	files := fstest.MapFS{}
@@ -142,6 +143,10 @@ func TestEachCheckFindsItsTrouble(t *testing.T) {
 			put(h, "var/lib/dpkg/status", strings.Replace(s, "Package: libatomic1\nStatus: install ok installed", "Package: libatomic1\nStatus: deinstall ok config-files", 1))
 		}, Fail, "without libatomic1", "apt-get install -y libatomic1"},
 		{"libraries", func(h *Host) { drop(h, "var/lib/dpkg/status") }, Fail, "no dpkg", "Debian"},
+		{"toolchain", func(h *Host) {
+			s, _ := text(*h, "var/lib/dpkg/status")
+			put(h, "var/lib/dpkg/status", strings.Replace(s, "Package: g++\nStatus: install ok installed", "Package: g++\nStatus: deinstall ok config-files", 1))
+		}, Warn, "without g++", "apt-get install -y g++"},
 		{"npm registry", func(h *Host) {
 			h.Reach = func(context.Context) (string, string, error) {
 				return "https://npm.example.com/", "npmrc", errors.New("connection refused")

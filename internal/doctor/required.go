@@ -185,29 +185,49 @@ func runtimeVersion(out string) (string, bool) {
 var packages = []string{"libc6", "libgcc-s1", "libstdc++6", "libatomic1", "ca-certificates", "tzdata"}
 
 func libraries(_ context.Context, h Host) Result {
-	status, ok := text(h, "var/lib/dpkg/status")
+	have, ok := installed(h)
 	if !ok {
 		return fail("no dpkg", "use Debian or Ubuntu: the image of instances is made from their libraries")
-	}
-	var have []string
-	for paragraph := range strings.SplitSeq(status, "\n\n") {
-		name, installed := "", false
-		for line := range strings.Lines(paragraph) {
-			if v, ok := strings.CutPrefix(line, "Package: "); ok {
-				name = strings.TrimSpace(v)
-			}
-			if v, ok := strings.CutPrefix(line, "Status: "); ok {
-				installed = strings.HasSuffix(strings.TrimSpace(v), " installed")
-			}
-		}
-		if installed {
-			have = append(have, name)
-		}
 	}
 	if lost := missing(packages, have); len(lost) > 0 {
 		return fail("without "+strings.Join(lost, ", "), "apt-get install -y "+strings.Join(lost, " "))
 	}
 	return pass(strings.Join(packages, ", "))
+}
+
+// tools hold what packages of npm are resolved and built with, from a copy in an image of its own. Those
+// that every Debian has are not looked for.
+var tools = []string{"gcc", "g++", "make", "python3", "pkgconf"}
+
+func toolchain(_ context.Context, h Host) Result {
+	have, ok := installed(h)
+	if !ok {
+		return pass("no dpkg: see libraries")
+	}
+	if lost := missing(tools, have); len(lost) > 0 {
+		return warn("without "+strings.Join(lost, ", "), "apt-get install -y "+strings.Join(lost, " ")+": without them functions cannot have dependencies")
+	}
+	return pass(strings.Join(tools, ", "))
+}
+
+// installed lists dpkg's packages; false means that there is no dpkg.
+func installed(h Host) (have []string, ok bool) {
+	status, ok := text(h, "var/lib/dpkg/status")
+	for paragraph := range strings.SplitSeq(status, "\n\n") {
+		name, whole := "", false
+		for line := range strings.Lines(paragraph) {
+			if v, ok := strings.CutPrefix(line, "Package: "); ok {
+				name = strings.TrimSpace(v)
+			}
+			if v, ok := strings.CutPrefix(line, "Status: "); ok {
+				whole = strings.HasSuffix(strings.TrimSpace(v), " installed")
+			}
+		}
+		if whole {
+			have = append(have, name)
+		}
+	}
+	return have, ok
 }
 
 func registry(ctx context.Context, h Host) Result {

@@ -39,7 +39,8 @@ const (
 	Timeout
 	// Leaving: answered, and the instance said that it ends now. It is retired.
 	Leaving
-	// Died: the connection ended, or could not be made, before an answer. The instance is asked
+	// Died: the connection ended, or could not be made, before an answer. An instance that has exited
+	// is out of service when Release returns, so that Acquire gives another one; else it is asked
 	// whether it lives.
 	Died
 )
@@ -84,7 +85,11 @@ func (g Grant) Release(o Outcome) {
 	case Leaving:
 		h.leaves(s)
 	case Died:
-		h.brokeOff(s)
+		if _, dead := s.inst.Exit(); dead {
+			h.crashed(s, "it exited") // whoever watches exits may not have come so far
+		} else {
+			h.brokeOff(s)
+		}
 	}
 	h.leave(s)
 }

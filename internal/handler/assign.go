@@ -48,6 +48,12 @@ type written struct {
 // prepare takes an instance for routes, which share container and runtime, and makes it ready to
 // serve them. The instance is in nobody's view yet.
 func (h *Handler) prepare(ctx context.Context, c *container, routes []*hearth.Route) (*serving, error) {
+	s, _, err := h.take(ctx, c, routes, true)
+	return s, err
+}
+
+// take is prepare; without write no code is in the instance yet, only its label.
+func (h *Handler) take(ctx context.Context, c *container, routes []*hearth.Route, write bool) (*serving, []code, error) {
 	r := routes[0]
 	// Reading the code needs no instance and no turn, so it goes on beside the wait for them.
 	var codes []code
@@ -58,14 +64,14 @@ func (h *Handler) prepare(ctx context.Context, c *container, routes []*hearth.Ro
 	if err != nil {
 		reading.Wait()
 		h.release(codes)
-		return nil, err
+		return nil, nil, err
 	}
 	defer done()
 	inst, preloaded, err := h.cfg.Pool.Take(ctx, r.Manifest.Runtime, r.Limits.MemoryMiB, r.Tree)
 	reading.Wait()
 	if err != nil {
 		h.release(codes)
-		return nil, err
+		return nil, nil, err
 	}
 	if read != nil {
 		if preloaded {
@@ -73,27 +79,38 @@ func (h *Handler) prepare(ctx context.Context, c *container, routes []*hearth.Ro
 		} else {
 			h.cfg.Pool.Return(inst, r.Limits.MemoryMiB)
 		}
-		return nil, read
+		return nil, nil, read
 	}
 	began := time.Now()
 	s, err := h.assign(ctx, c, inst, r, codes)
-	if err != nil {
-		_, died := inst.Exit()
-		h.cfg.Pool.Destroy(inst)
-		h.release(codes)
-		return nil, &burntError{cause: err, died: died}
+	if err == nil && write {
+		err = h.writeAll(ctx, s, codes)
 	}
-	h.demand.cold(r, time.Now())
+	if err != nil {
+		h.release(codes)
+		return nil, nil, h.burn(inst, err)
+	}
+	h.registry.hold(s, codes)
+	if write { // else it is a trial, for which nobody waits
+		h.demand.cold(r, time.Now())
+	}
 	for _, code := range codes {
 		s.took.Fetch += code.took.Fetch
 		s.took.Link += code.took.Link
 	}
 	s.took.Assign = time.Since(began)
-	return s, nil
+	return s, codes, nil
+}
+
+// burn destroys an assigned instance that could not be made ready.
+func (h *Handler) burn(inst *instance.Instance, cause error) error {
+	_, died := inst.Exit()
+	h.cfg.Pool.Destroy(inst)
+	return &burntError{cause: cause, died: died}
 }
 
 // assign gives inst to the container for life: the label first, so that no code is ever in an
-// instance of which the warden cannot say whose it is.
+// instance of which the warden cannot say whose it is. The caller writes the code.
 func (h *Handler) assign(ctx context.Context, c *container, inst *instance.Instance, r *hearth.Route, codes []code) (*serving, error) {
 	if err := inst.Assign(r.ContainerID); err != nil {
 		return nil, err
@@ -115,14 +132,17 @@ func (h *Handler) assign(ctx context.Context, c *container, inst *instance.Insta
 	if l := h.cfg.Logs; l != nil {
 		l.Assign(inst.ID(), r.Tenant, r.Container, r.ContainerID, c.functionIDs(r.ContainerID))
 	}
-	for _, code := range codes {
-		if err := h.write(ctx, s, code); err != nil {
-			return nil, err
+	s.loaded.Store(&holds)
+	return s, nil
+}
+
+func (h *Handler) writeAll(ctx context.Context, s *serving, codes []code) error {
+	for _, c := range codes {
+		if err := h.write(ctx, s, c); err != nil {
+			return err
 		}
 	}
-	s.loaded.Store(&holds)
-	h.registry.hold(s, codes)
-	return s, nil
+	return nil
 }
 
 func newServing(c *container, inst *instance.Instance, owner string) *serving {
@@ -204,7 +224,7 @@ func (h *Handler) fetchAll(ctx context.Context, routes []*hearth.Route) ([]code,
 
 // fetch reads what goes into an instance for r. The secrets may be newer than r says, never older.
 func (h *Handler) fetch(ctx context.Context, r *hearth.Route) (code, error) {
-	files, err := h.cfg.Store.Code(ctx, r.Digest)
+	files, stripped, err := h.files(ctx, r)
 	if err != nil {
 		return code{}, fmt.Errorf("read code of %s/%s/%s version %d: %w", r.Tenant, r.Container, r.Function, r.Active, err)
 	}
@@ -215,7 +235,7 @@ func (h *Handler) fetch(ctx context.Context, r *hearth.Route) (code, error) {
 	m := r.Manifest
 	c := code{route: r, files: files, loaded: loaded{r.FunctionID, r.Active, revision}, meta: instance.Meta{
 		Tenant: r.Tenant, Container: r.Container, Function: r.Function, Version: r.Active, Runtime: m.Runtime,
-		Entry: m.Entry, Model: m.Model, TimeoutMS: m.TimeoutMS, Config: m.Config, Secrets: secrets}}
+		Entry: m.Entry, Model: m.Model, TimeoutMS: m.TimeoutMS, Config: m.Config, Secrets: secrets, Stripped: stripped}}
 	if r.Tree == "" {
 		return c, nil
 	}

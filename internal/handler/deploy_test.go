@@ -274,6 +274,34 @@ func TestTrialsTakeTurnsByTenant(t *testing.T) {
 	}
 }
 
+// Versions that never finish loading hold up their own tenant's deploys, nobody else's.
+func TestEndlessTrialsLeaveRoom(t *testing.T) {
+	t.Parallel()
+	x := newWorld(t, options{size: 4})
+	stuck := make(chan struct{})
+	t.Cleanup(sync.OnceFunc(func() { close(stuck) }))
+	x.w.Load = func(w http.ResponseWriter, r *http.Request, i *pooltest.Instance, m pooltest.Manifest, code string) {
+		if m.Tenant == "stuck" {
+			select {
+			case <-stuck:
+			case <-r.Context().Done():
+			}
+		}
+		pooltest.Loaded(w)
+	}
+	for n := range 10 {
+		x.st.put("stuck", "c", fmt.Sprintf("f%d", n), "code")
+	}
+	for n := range 3 {
+		if v := x.deploy(fmt.Sprintf("t%d", n), "c", "f", "code"); v.Status != hearth.StatusReady {
+			t.Errorf("the deploy ended as %s", v.Status)
+		}
+	}
+	if left, _ := x.st.Building(t.Context()); len(left) != 10 {
+		t.Errorf("%d versions are being tried or wait, want the 10 that never end", len(left))
+	}
+}
+
 func TestBuildingVersionsAreResumed(t *testing.T) {
 	t.Parallel()
 	st := newMemory()

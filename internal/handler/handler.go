@@ -11,11 +11,14 @@ import (
 	"hearth/internal/warden/wire"
 )
 
-// Store is what the handler reads of the durable state, and the one thing that it writes.
+// Store is what the handler reads of the durable state, and what it writes: what trials found out.
 type Store interface {
 	// Routes returns the routes of a container, of a tenant if container is "", of all if both are "".
 	Routes(ctx context.Context, tenant, container string) ([]hearth.Route, error)
 	Code(ctx context.Context, digest string) ([]hearth.File, error)
+	// KeepStripped keeps what a version's files are without types, for StrippedCode.
+	KeepStripped(ctx context.Context, functionID string, number int, files []hearth.File) (digest string, err error)
+	StrippedCode(ctx context.Context, functionID string, number int, digest string) ([]hearth.File, error)
 	SecretValues(ctx context.Context, tenant, container, function string) (map[string]string, int64, error)
 	Building(ctx context.Context) ([]hearth.Version, error)
 	Settle(ctx context.Context, v hearth.Version) error
@@ -75,7 +78,7 @@ type Config struct {
 
 	Idle   time.Duration // an instance without requests for this long is destroyed; default 10 m
 	Calm   time.Duration // an extra instance that has not been needed for this long is; default 1 m
-	Trials int           // versions tried at a time; default 2
+	Trials int           // versions tried at a time, of one tenant at most half as many; default 4
 	Queue  int           // requests of one container that wait; default LimitQueue
 	Wait   time.Duration // how long a request waits; default LimitQueueTime
 	Load   time.Duration // how long a version may take to load; default LimitTrialTime
@@ -99,7 +102,7 @@ type Handler struct {
 func New(c Config) *Handler {
 	c.Idle = or(c.Idle, 10*time.Minute)
 	c.Calm = or(c.Calm, time.Minute)
-	c.Trials = or(c.Trials, 2)
+	c.Trials = or(c.Trials, 4)
 	c.Queue = or(c.Queue, hearth.LimitQueue.Int())
 	c.Wait = or(c.Wait, hearth.LimitQueueTime.Duration())
 	c.Load = or(c.Load, hearth.LimitTrialTime.Duration())

@@ -47,14 +47,21 @@ func TestNoInstanceServesTwoContainers(t *testing.T) {
 		}
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 25*time.Second)
+	// All of them if 25 s are enough, and a tenth however long a busy machine with the race detector
+	// takes: 700 in 25 s at a load of 16 on two cores.
+	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute)
 	defer cancel()
+	enough := time.Now().Add(25 * time.Second)
+	going := func() bool {
+		n := int(labels.Load())
+		return ctx.Err() == nil && (n < *assigned/10 || n < *assigned && time.Now().Before(enough))
+	}
 	var wg sync.WaitGroup
 	for n := range 12 {
 		wg.Go(func() {
 			rnd := rand.New(rand.NewPCG(*seed, uint64(n)))
 			pick := func(kind string, most int) string { return fmt.Sprint(kind, rnd.IntN(most)) }
-			for int(labels.Load()) < *assigned && ctx.Err() == nil && !t.Failed() {
+			for going() && !t.Failed() {
 				tenant, container, function := pick("t", 4), pick("c", 8), pick("f", 3)
 				switch rnd.IntN(12) {
 				case 0:
@@ -111,7 +118,7 @@ func TestNoInstanceServesTwoContainers(t *testing.T) {
 		}
 		break
 	}
-	if n := labels.Load(); int(n) < *assigned/10 { // a busy machine may not get through all of them
+	if n := labels.Load(); int(n) < *assigned/10 {
 		t.Errorf("%d assignments before the time was up, want %d", n, *assigned)
 	}
 	x.stop()

@@ -157,7 +157,7 @@ func (h *Handler) build(ctx context.Context, trials *sync.WaitGroup, slots chan 
 	}
 	b.release(list, turn)
 	for len(slots) < cap(slots) {
-		v, later, ok := b.next(list, time.Now())
+		v, later, ok := b.next(list, time.Now(), max(1, cap(slots)/2))
 		if !ok {
 			return min(buildEvery, later)
 		}
@@ -211,15 +211,20 @@ func (b *builds) release(list []hearth.Version, turn uint64) {
 }
 
 // next picks the version whose turn it is: of the tenant whose last trial is the longest ago, the
-// oldest. With none it says how long until one may be tried again.
-func (b *builds) next(list []hearth.Version, now time.Time) (hearth.Version, time.Duration, bool) {
+// oldest. No tenant has more than share trials at a time: an endless one takes ten seconds, and the
+// others' deploys must not wait for it. With none it says how long until one may be tried again.
+func (b *builds) next(list []hearth.Version, now time.Time, share int) (hearth.Version, time.Duration, bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	best, later := -1, buildEvery
 	seen := map[functionKey]bool{}
+	busy := map[string]int{} // trials of a tenant
+	for k := range b.running {
+		busy[k.tenant]++
+	}
 	for n, v := range list {
 		k := keyOf(v)
-		if b.running[k.functionKey] || seen[k.functionKey] {
+		if b.running[k.functionKey] || seen[k.functionKey] || busy[k.tenant] >= share {
 			continue
 		}
 		seen[k.functionKey] = true // versions of a function in their order
@@ -276,14 +281,15 @@ func (h *Handler) settle(ctx context.Context, v hearth.Version) error {
 	if err != nil {
 		return err
 	}
-	s, failure, err := h.try(ctx, c, r)
+	s, bare, failure, err := h.try(ctx, c, r)
 	if err != nil {
 		return err
 	}
-	v.Status, v.Failure, v.Loaded = hearth.StatusFailed, failure, hearth.Loaded{}
+	v.Status, v.Failure, v.Loaded, v.Stripped = hearth.StatusFailed, failure, hearth.Loaded{}, ""
 	if failure == nil {
 		v.Status, v.Loaded = hearth.StatusReady, r.Loaded
 		defer h.discard(c, s) // unless a refresh has put it into service
+		v.Stripped = h.keep(ctx, v, bare)
 	}
 	v.SettledAt = time.Now()
 	if err := h.cfg.Store.Settle(ctx, v); err != nil {
@@ -317,31 +323,41 @@ func (h *Handler) trialRoute(ctx context.Context, v hearth.Version) (*container,
 		}
 	}
 	r := *now
-	r.Active, r.Digest, r.Manifest, r.Loaded = v.Number, v.Digest, v.Manifest, hearth.Loaded{}
+	r.Active, r.Digest, r.Tree, r.Manifest = v.Number, v.Digest, v.Tree, v.Manifest
+	r.Loaded, r.Stripped = hearth.Loaded{}, ""
 	return c, &r, nil
 }
 
-// try loads the version in an instance of its own, with its secrets, config and limits. The instance
-// becomes a spare when one that serves has loaded another version, else it is destroyed, so that cold
-// is cold.
-func (h *Handler) try(ctx context.Context, c *container, r *hearth.Route) (*serving, *hearth.Failure, error) {
+// try loads the version in an instance of its own, with its secrets, config and limits, and in the
+// form in which it will serve: bare is that without types, nil if that is the code as it came. The
+// instance becomes a spare when one that serves has loaded another version, else it is destroyed, so
+// that cold is cold.
+func (h *Handler) try(ctx context.Context, c *container, r *hearth.Route) (s *serving, bare []hearth.File, failure *hearth.Failure, err error) {
 	within, cancel := context.WithTimeout(ctx, h.cfg.Wait)
-	s, err := h.prepare(within, c, []*hearth.Route{r})
-	cancel()
+	defer cancel()
+	s, codes, err := h.take(within, c, []*hearth.Route{r}, false)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
+	}
+	if bare = h.strip(ctx, s.inst, codes[0].files); bare != nil {
+		codes[0].files, codes[0].meta.Stripped = bare, true
+	}
+	if err := h.writeAll(within, s, codes); err != nil {
+		_, died := s.inst.Exit()
+		h.destroy(s)
+		return nil, nil, nil, &burntError{cause: err, died: died}
 	}
 	h.registry.add(s)
-	failure, err := h.load(ctx, s, r)
+	failure, err = h.load(ctx, s, r)
 	if err != nil || failure != nil {
 		h.destroy(s)
-		return nil, failure, err
+		return nil, nil, failure, err
 	}
 	if !h.succeed(ctx, c, s, r) {
 		h.destroy(s)
-		return nil, nil, nil
+		return nil, bare, nil, nil
 	}
-	return s, nil, nil
+	return s, bare, nil, nil
 }
 
 // load loads the version and tells the tenant's failures from ours.

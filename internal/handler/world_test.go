@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -46,6 +47,7 @@ type options struct {
 	w      *pooltest.Warden
 	config handler.Config
 	hooks  pool.Hooks
+	log    slog.Handler
 }
 
 var limits = wire.Limits{MemoryMiB: 256, MilliCPUs: 1000, Pids: 128, TmpMiB: 64}
@@ -60,6 +62,9 @@ func newWorld(t testing.TB, o options) *world {
 		x.st = newMemory()
 	}
 	log := slog.New(slog.DiscardHandler)
+	if o.log != nil {
+		log = slog.New(o.log)
+	}
 	x.p = pool.New(pool.Config{Size: o.size, Runtimes: hearth.Runtimes, Parallel: max(o.starts, 2), Limits: limits, Starter: x.w, Log: log, Keep: o.keep, Hooks: o.hooks})
 	c := o.config
 	c.Store, c.Pool, c.Warden, c.Log, c.Keep = x.st, x.p, x.w, log, o.keep
@@ -177,6 +182,7 @@ type memory struct {
 	mu        sync.Mutex
 	ids       int
 	functions map[[3]string]*fn
+	stripped  map[string][]hearth.File // what KeepStripped kept
 	fail      func(what string) error
 	read      func() // called between Building's reading and its answer
 }
@@ -190,10 +196,11 @@ type fn struct {
 	limits          hearth.ContainerLimits
 	tenantMost      int
 	runtime         string
+	tree            string
 }
 
 func newMemory() *memory {
-	return &memory{functions: map[[3]string]*fn{}, changed: func(string, string) {}}
+	return &memory{functions: map[[3]string]*fn{}, stripped: map[string][]hearth.File{}, changed: func(string, string) {}}
 }
 
 func (m *memory) id() string { m.ids++; return fmt.Sprintf("id-%d", m.ids) }
@@ -220,7 +227,7 @@ func (m *memory) put(tenant, container, function, code string, change ...func(*f
 	}
 	n := len(f.versions) + 1
 	f.versions = append(f.versions, hearth.Version{Tenant: tenant, Container: container, Function: function, FunctionID: f.id,
-		Number: n, Status: hearth.StatusBuilding, Digest: code, CreatedAt: time.Now(),
+		Number: n, Status: hearth.StatusBuilding, Digest: code, Tree: f.tree, CreatedAt: time.Now(),
 		Manifest: hearth.Manifest{Runtime: f.runtime, Entry: "index.js", TimeoutMS: 30_000}})
 	m.mu.Unlock()
 	m.changed(tenant, container)
@@ -266,7 +273,7 @@ func (m *memory) Routes(ctx context.Context, tenant, container string) ([]hearth
 			Limits: f.limits, TenantMaxInstances: f.tenantMost}
 		if f.active > 0 {
 			v := f.versions[f.active-1]
-			r.Digest, r.Manifest, r.Loaded = v.Digest, v.Manifest, v.Loaded
+			r.Digest, r.Tree, r.Manifest, r.Loaded, r.Stripped = v.Digest, v.Tree, v.Manifest, v.Loaded, v.Stripped
 		}
 		all = append(all, r)
 	}
@@ -277,7 +284,33 @@ func (m *memory) Code(ctx context.Context, digest string) ([]hearth.File, error)
 	if digest == "lost" {
 		return nil, hearth.Errorf(hearth.CodeNotFound, "no blob")
 	}
+	if strings.Contains(digest, "typed") {
+		return []hearth.File{{Path: "index.js", Data: []byte("js")}, {Path: "a.d.ts", Data: []byte("typed")},
+			{Path: "node_modules/a/a.ts", Data: []byte("typed")}, {Path: "lib/b.mts", Data: []byte(digest)}}, nil
+	}
 	return []hearth.File{{Path: "index.js", Data: []byte(digest)}}, nil
+}
+
+func (m *memory) KeepStripped(ctx context.Context, functionID string, number int, files []hearth.File) (string, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.fail != nil {
+		if err := m.fail("keep"); err != nil {
+			return "", err
+		}
+	}
+	digest := fmt.Sprintf("bare-%s-%d", functionID, number)
+	m.stripped[digest] = files
+	return digest, nil
+}
+
+func (m *memory) StrippedCode(ctx context.Context, functionID string, number int, digest string) ([]hearth.File, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if files := m.stripped[digest]; files != nil && digest == fmt.Sprintf("bare-%s-%d", functionID, number) {
+		return files, nil
+	}
+	return nil, hearth.Errorf(hearth.CodeUnavailable, "no blob")
 }
 
 func (m *memory) SecretValues(ctx context.Context, tenant, container, function string) (map[string]string, int64, error) {

@@ -24,7 +24,7 @@ type images struct {
 
 	mu      sync.Mutex
 	present map[string]bool
-	trouble string // why the default runtime's is not there yet, for /readyz
+	trouble string // why the default runtime's is not there yet, or what is being done about it
 
 	ready chan struct{} // closed when the default runtime's is there
 }
@@ -53,9 +53,7 @@ func (i *images) run(ctx context.Context) error {
 				break
 			}
 			i.log.Error("cannot make image; trying again", "runtime", runtime, "err", err, "pause", pause)
-			i.mu.Lock()
-			i.trouble = err.Error()
-			i.mu.Unlock()
+			i.say(wire.ImageRequest{Runtime: runtime}, err.Error())
 			select {
 			case <-ctx.Done():
 			case <-time.After(pause):
@@ -113,21 +111,34 @@ func (i *images) fetch(ctx context.Context, q wire.ImageRequest, pack wire.Packa
 		return wire.Image{}, fmt.Errorf("make file for image: %w", err)
 	}
 	i.log.Info("fetching package of image", "image", q.String(), "package", pack.Name, "version", pack.Version)
+	i.say(q, pack.Name+" is being fetched")
 	next := 25.0
 	progress := func(done, total int64) {
 		if percent := 100 * float64(done) / float64(max(total, 1)); total > 0 && percent >= next && done < total {
 			i.log.Info("fetching package of image", "image", q.String(), "package", pack.Name, "percent", int(percent))
+			i.say(q, fmt.Sprintf("%s is being fetched: %d %%", pack.Name, int(percent)))
 			next = percent + 25
 		}
 	}
 	if err := i.registry.Fetch(ctx, pack.Name, pack.Version, pack.Integrity, f, progress); err != nil {
 		return wire.Image{}, err
 	}
+	i.say(q, "the image is being made")
 	image, err := i.client.PutImage(ctx, q, pack.Name, f)
 	if err == nil && image.Present {
 		i.log.Info("image made", "image", q.String(), "took", time.Since(began).Round(time.Millisecond))
 	}
 	return image, err
+}
+
+// say keeps what the default runtime's image waits for, for /readyz.
+func (i *images) say(q wire.ImageRequest, what string) {
+	if q.Build || q.Runtime != hearth.DefaultRuntime {
+		return
+	}
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.trouble = what
 }
 
 // missing says why instances of the default runtime cannot start yet, or "".

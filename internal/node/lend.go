@@ -55,6 +55,16 @@ func (g grant) Release(o proxy.Outcome) {
 	}
 }
 
+// deployer waits for versions: for their packages first, then for their trial.
+type deployer struct{ n *Node }
+
+func (d deployer) Settled(ctx context.Context, tenant, container, function string, version int) error {
+	if err := d.n.packs.module.Settled(ctx, tenant, container, function, version); err != nil {
+		return err
+	}
+	return d.n.handler.Settled(ctx, tenant, container, function, version)
+}
+
 // record turns what the proxy saw of a call into metrics and a line of the function's log.
 func (n *Node) record(route *hearth.Route, requestID string, c proxy.Call) {
 	n.metrics.Call(c.Status, c.Start, c.Total)

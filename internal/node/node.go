@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"crypto/rand"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -25,6 +26,7 @@ import (
 	"hearth/internal/logs"
 	"hearth/internal/metrics"
 	"hearth/internal/pool"
+	"hearth/internal/problem"
 	"hearth/internal/proxy"
 	"hearth/internal/store"
 	"hearth/internal/warden/wire"
@@ -47,6 +49,7 @@ type Node struct {
 	handler *handler.Handler
 	proxy   *proxy.Proxy
 	images  *images
+	packs   *packages
 	cert    *certificate
 	servers []server
 
@@ -93,7 +96,6 @@ func New(ctx context.Context, client *wire.Client, setup wire.Setup, files map[s
 		return nil, err
 	}
 	n.metrics = metrics.New(metrics.Config{Version: setup.Version, Log: log})
-	n.makeRooms()
 	access, err := readFile(files[wire.FileRegistry])
 	if err != nil {
 		return nil, fmt.Errorf("read access to registry: %w", err)
@@ -101,6 +103,15 @@ func New(ctx context.Context, client *wire.Client, setup wire.Setup, files map[s
 	if n.images, err = newImages(client, access, log); err != nil {
 		return nil, err
 	}
+	if n.packs, err = newPackages(ctx, n); err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, n.packs.close())
+		}
+	}()
+	n.makeRooms()
 	if files[wire.FileTLSCert] != nil {
 		if n.cert, err = newCertificate(files[wire.FileTLSCert], files[wire.FileTLSKey]); err != nil {
 			return nil, err
@@ -115,12 +126,14 @@ func (n *Node) makeRooms() {
 		Limits:  wireLimits(hearth.DefaultContainerLimits()),
 		Starter: n.client, Attach: n.logs.Attach, Log: n.log, Keep: true,
 		Hooks: pool.Hooks{
-			Started: func(_ string, took time.Duration) { n.metrics.InstanceStarted(took); n.metrics.Refilled(true) },
-			Failed:  func(string, error) { n.metrics.Refilled(false) },
+			Started:   func(_ string, took time.Duration) { n.metrics.InstanceStarted(took); n.metrics.Refilled(true) },
+			Failed:    func(string, error) { n.metrics.Refilled(false) },
+			Preloaded: func(tree, id string, took time.Duration) { n.handler.Preloaded(tree, id, took) },
 		},
 	})
 	n.handler = handler.New(handler.Config{
-		Store: n.store, Pool: n.pool, Warden: n.client, Logs: n.logs, Log: n.log, Idle: n.cfg.Idle, Keep: true,
+		Store: n.store, Pool: n.pool, Warden: n.client, Trees: trees{n.packs.module, n.store}, Logs: n.logs, Log: n.log,
+		Idle: n.cfg.Idle, PreloadBytes: n.cfg.PreloadMemory, Keep: true,
 		AdoptLogs: func(s *wire.Sandbox, r *hearth.Route, functionID func(string) (string, bool)) {
 			n.logs.Adopt(s.ID, s.Stdout, s.Stderr, s.Dropped, logs.Owner{Tenant: r.Tenant, Container: r.Container,
 				ContainerID: r.ContainerID, FunctionID: functionID, Function: r.Function, Version: r.Active})
@@ -150,6 +163,9 @@ func wireLimits(l hearth.ContainerLimits) wire.Limits {
 func (n *Node) makeServers(admin *auth.Admin, files map[string]*os.File) error {
 	management := n.management(admin)
 	health := http.NewServeMux()
+	health.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
+		problem.Write(w, rand.Text(), hearth.Errorf(hearth.CodeNotFound, "There is nothing at this path."))
+	})
 	health.Handle("/healthz", metrics.Healthz())
 	health.Handle("/readyz", metrics.Readyz(n.missing))
 	public := management
@@ -212,7 +228,7 @@ func (n *Node) management(admin *auth.Admin) http.Handler {
 		name = "localhost"
 	}
 	v1 := api.New(api.Config{
-		Store: n.store, Deployer: n.handler, Logs: n.logs, Auth: admin, Log: n.log,
+		Store: n.store, Deployer: deployer{n}, Logs: n.logs, Auth: admin, Log: n.log,
 		Isolation: []string{n.cfg.Isolation},
 		Node: func() api.Node {
 			ready := 0
@@ -262,7 +278,7 @@ func (n *Node) Run(ctx context.Context) error {
 	err := n.adopt(ctx)
 	if err == nil {
 		for name, run := range map[string]func(context.Context) error{
-			"pool": n.runPool, "handler": n.handler.Run, "images": n.images.run, "certificate": n.watchCertificate,
+			"pool": n.runPool, "handler": n.handler.Run, "packages": n.packs.run, "images": n.images.run, "certificate": n.watchCertificate,
 		} {
 			middle.Go(func() {
 				if err := run(rooms); err != nil {
@@ -275,7 +291,7 @@ func (n *Node) Run(ctx context.Context) error {
 	endRooms()
 	middle.Wait()
 	endLower()
-	return errors.Join(err, base.Wait(), n.store.Close())
+	return errors.Join(err, base.Wait(), n.packs.close(), n.store.Close())
 }
 
 // runPool fills the pool as soon as there is something to start instances from.
@@ -318,6 +334,7 @@ func (n *Node) runServers(ctx context.Context, fail <-chan error) error {
 // acknowledged, so when it returns the new state serves.
 func (n *Node) changed(tenant, container string) {
 	if n.handler != nil { // the store's own first steps come before there is one
+		n.packs.module.Changed(tenant, container)
 		n.handler.Changed(tenant, container)
 	}
 }

@@ -1,6 +1,7 @@
 package node
 
 import (
+	"crypto/rand"
 	"net"
 	"net/http"
 
@@ -53,7 +54,7 @@ func (n *Node) metricsHandler(admin *auth.Admin) http.Handler {
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if err := admin.Check(r); err != nil {
-			problem.Write(w, "", err)
+			problem.Write(w, rand.Text(), err)
 			return
 		}
 		h.ServeHTTP(w, r)

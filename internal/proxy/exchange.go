@@ -194,15 +194,15 @@ func (x *exchange) acquire() error {
 // forward sends the request and reads the header of the answer.
 func (x *exchange) forward() (*upstream.Response, error) {
 	conn := x.grant.Conns().Idle()
-	again := false
+	another, fresh := false, false
 	for {
 		if conn == nil {
 			var err error
 			if conn, err = x.dial(); err != nil {
-				if again || !x.dead() {
+				if another || !x.dead() {
 					return nil, err
 				}
-				again = true
+				another = true
 				if err := x.acquireAnother(); err != nil {
 					return nil, err
 				}
@@ -212,11 +212,12 @@ func (x *exchange) forward() (*upstream.Response, error) {
 		}
 		x.use(conn)
 		res, err := x.attempt()
-		if err == nil || !x.mayRetry(err) {
+		if err == nil || !x.mayRetry(err) || !conn.Reused() && fresh {
 			return res, err
 		}
+		fresh = fresh || !conn.Reused() // one more new connection, and no third: so this loop ends
 		x.letGo()
-		conn = nil // a new one, which is not reused: so this loop ends
+		conn = nil
 	}
 }
 
@@ -271,9 +272,12 @@ func (x *exchange) attempt() (*upstream.Response, error) {
 		return nil, err
 	}
 	x.writeHeader()
-	_, err := x.conn.Write(x.body)
-	if err == nil {
+	var err error
+	if x.long() {
 		err = x.conn.Flush()
+	} else {
+		x.conn.Buffer(x.body)
+		err = x.conn.Turn()
 	}
 	if err != nil {
 		return nil, err
@@ -351,15 +355,19 @@ func (x *exchange) writeHeader() {
 	}
 }
 
-// mayRetry reports whether a failed attempt on a reused connection may be tried on a new one. The
-// instance closed it before it said anything: either before the request came, so that nothing of it
-// left, or while it did, and then only a method may be repeated whose effect is the same twice.
+// mayRetry reports whether a failed attempt may be made again on a new connection. The instance closed
+// the one that was used before it said anything: either before it read the request, as one does that
+// ends by itself, or while it did, and then only a method may be repeated whose effect is the same
+// twice, and only if the connection was one that may be closed out of habit.
 func (x *exchange) mayRetry(err error) bool {
-	if !x.conn.Unanswered(err) || x.up != nil || x.r.Context().Err() != nil {
+	if x.up != nil || x.r.Context().Err() != nil {
 		return false
 	}
-	if x.conn.Unsent() {
+	if x.conn.Unread(err) || x.conn.Unanswered(err) && x.conn.Unsent() {
 		return true
+	}
+	if !x.conn.Unanswered(err) {
+		return false
 	}
 	switch x.r.Method {
 	case http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodPut, http.MethodDelete:

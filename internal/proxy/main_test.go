@@ -253,6 +253,30 @@ func raw(tb testing.TB, addr, request string, wait time.Duration) string {
 	return b.String()
 }
 
+// first sends a request as it stands and reads the one answer to it, however long a busy machine takes.
+func first(tb testing.TB, addr, request string) (status int, body string) {
+	tb.Helper()
+	c, err := net.Dial("tcp", addr)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	defer c.Close()
+	c.SetDeadline(time.Now().Add(20 * time.Second))
+	if _, err := io.WriteString(c, request); err != nil {
+		tb.Fatal(err)
+	}
+	res, err := http.ReadResponse(bufio.NewReader(c), nil)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	defer res.Body.Close()
+	all, err := io.ReadAll(res.Body)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return res.StatusCode, string(all)
+}
+
 // quiet is a house that keeps no list of what was released.
 type quiet struct{ *house }
 

@@ -13,6 +13,8 @@ import (
 	"net/http/httptrace"
 	"net/netip"
 	"net/textproto"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -798,6 +800,77 @@ func TestDeadInstanceIsReplaced(t *testing.T) {
 				t.Errorf("the dead instance was given back as %v, want died, once", h.house.outcomes)
 			}
 		})
+	}
+}
+
+// dying is an instance that takes connections and ends without having read one: as a process does that
+// exits, whose sockets the kernel closes.
+func dying(t *testing.T) *house {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "up")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	l, err := net.Listen("unix", filepath.Join(dir, "s"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	i := &fakeInstance{gone: make(chan struct{}), end: "died"}
+	i.Pool = upstream.NewPool(func(ctx context.Context) (net.Conn, error) {
+		var d net.Dialer
+		return d.DialContext(ctx, "unix", filepath.Join(dir, "s"))
+	})
+	t.Cleanup(func() { i.Close() })
+	time.AfterFunc(50*time.Millisecond, func() {
+		l.Close()
+		time.Sleep(20 * time.Millisecond)
+		close(i.gone)
+	})
+	return newHouse(i)
+}
+
+// A request that a dying instance did not read goes to another one, whatever its method. One that was
+// read is told that the instance ended; and an instance that lives and reads nothing is asked twice.
+func TestUnreadRequestGoesElsewhere(t *testing.T) {
+	t.Parallel()
+	for _, body := range []string{"", "body", strings.Repeat("b", 16<<10)} {
+		h := &twice{house: dying(t), second: newHouse(serve(t, always(ok("hello"))))}
+		addr := front(t, h.house, func(pc *proxy.Config, _ *proxy.ServerConfig) { pc.Handler = h })
+		res, err := client(t).Post("http://"+addr+"/run/t/c/f", "text/plain", strings.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		res.Body.Close()
+		if res.StatusCode != 200 {
+			t.Errorf("body of %d: status %d, want 200", len(body), res.StatusCode)
+		}
+	}
+	read := &twice{second: newHouse(serve(t, always(ok("hello"))))}
+	read.house = newHouse(serveAs(t, func(i *fakeInstance, c net.Conn, r *bufio.Reader) {
+		if _, err := http.ReadRequest(r); err == nil {
+			i.end = "died"
+			close(i.gone)
+		}
+	}))
+	deaf := newHouse(serve(t, func(c net.Conn, _ *bufio.Reader) { time.Sleep(20 * time.Millisecond) }))
+	for name, c := range map[string]struct {
+		h   *house
+		use func(*proxy.Config)
+	}{"read": {read.house, func(pc *proxy.Config) { pc.Handler = read }}, "deaf": {deaf, func(*proxy.Config) {}}} {
+		addr := front(t, c.h, func(pc *proxy.Config, _ *proxy.ServerConfig) { c.use(pc) })
+		res, err := client(t).Get("http://" + addr + "/run/t/c/f")
+		if err != nil {
+			t.Fatal(err)
+		}
+		res.Body.Close()
+		if res.StatusCode != 502 {
+			t.Errorf("%s: status %d, want 502", name, res.StatusCode)
+		}
+	}
+	if n := deaf.instance.dials.Load(); n != 2 {
+		t.Errorf("a deaf instance was dialled %d times, want 2", n)
 	}
 }
 

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -8,6 +9,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -54,6 +56,7 @@ func NewServer(cfg ServerConfig) *Server {
 		ReadHeaderTimeout: hearth.LimitHeaderTime.Duration(),
 		IdleTimeout:       hearth.LimitKeepAlive.Duration(),
 		MaxHeaderBytes:    hearth.LimitHeaderBytes.Int(),
+		ConnState:         watchPhase,
 		Protocols:         protocols,
 		HTTP2: &http.HTTP2Config{MaxConcurrentStreams: maxStreams, MaxReadFrameSize: maxFrame,
 			WriteByteTimeout: hearth.LimitBodyIdle.Duration()},
@@ -74,7 +77,7 @@ func (s *Server) Run(ctx context.Context, listeners ...net.Listener) error {
 	failed := make(chan error, len(listeners))
 	var wg sync.WaitGroup
 	for _, l := range listeners {
-		wg.Go(func() { failed <- s.serve(patient{l}) })
+		wg.Go(func() { failed <- s.serve(patient{l, !s.tls}) })
 	}
 	var err error
 	select {
@@ -109,19 +112,39 @@ func (s *Server) serve(l net.Listener) error {
 
 // patient is a listener whose connections wait LimitBodyIdle for the client to take a piece of an
 // answer, and no longer. net/http's own limit is for the whole answer, which may stream for ever.
-type patient struct{ net.Listener }
+type patient struct {
+	net.Listener
+	plain bool // no TLS above
+}
 
 func (l patient) Accept() (net.Conn, error) {
 	c, err := l.Listener.Accept()
 	if err != nil {
 		return nil, err
 	}
-	return &patientConn{Conn: c}, nil
+	pc := &patientConn{Conn: c}
+	if l.plain {
+		pc.phase.Store(phaseIdle)
+	}
+	return pc, nil
 }
 
 type patientConn struct {
 	net.Conn
 	until atomic.Int64 // the write deadline, Unix nanoseconds; HTTP/2 writes and closes in two goroutines
+	phase phase
+}
+
+// Read tells a client that its header took too long, where net/http would say nothing.
+func (c *patientConn) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	switch {
+	case n > 0 && c.phase.Load() == phaseIdle:
+		c.phase.CompareAndSwap(phaseIdle, phaseHeader)
+	case errors.Is(err, os.ErrDeadlineExceeded) && c.phase.CompareAndSwap(phaseHeader, phaseAnswer):
+		_, _ = c.Write(refuse(http.StatusRequestTimeout, "")) // the client may be gone
+	}
+	return n, err
 }
 
 // Write moves the deadline at most once a second, since that costs more than looking at a clock.
@@ -132,6 +155,17 @@ func (c *patientConn) Write(p []byte) (int, error) {
 		c.until.Store(until.UnixNano())
 		if err := c.Conn.SetWriteDeadline(until); err != nil {
 			return 0, err
+		}
+	}
+	if now := c.phase.Load(); now != phaseOther && now != phaseAnswer {
+		if !bytes.HasPrefix(p, version11) {
+			c.phase.Store(phaseOther)
+		} else {
+			c.phase.move(phaseAnswer)
+			if instead := refusal(p); instead != nil {
+				_, err := c.Conn.Write(instead)
+				return len(p), err
+			}
 		}
 	}
 	return c.Conn.Write(p)

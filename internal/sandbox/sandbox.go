@@ -40,6 +40,7 @@ type Config struct {
 // Maker makes instances. It is safe for concurrent use.
 type Maker struct {
 	cfg     Config
+	folder  *os.File // of all instances; their own are opened beneath it
 	runtime *ociRuntime
 	cgroups cgroupTree
 	uids    *uidRanges
@@ -57,8 +58,13 @@ func New(cfg Config) (*Maker, error) {
 	if err := tree.removeAll(); err != nil {
 		return nil, fmt.Errorf("remove cgroup of an earlier run: %w", err)
 	}
+	folder, err := os.OpenFile(path.Join(cfg.Root, "instances"), os.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW, 0)
+	if err != nil {
+		return nil, fmt.Errorf("open folder of instances: %w", err)
+	}
 	return &Maker{
 		cfg:     cfg,
+		folder:  folder,
 		runtime: newOCIRuntime(cfg.Runtime, path.Join(cfg.Root, "runtime")),
 		cgroups: tree,
 		uids:    newUIDRanges(cfg.FirstUID, cfg.Ranges),
@@ -68,7 +74,7 @@ func New(cfg Config) (*Maker, error) {
 // Close removes the cgroup. Call it after every instance is destroyed.
 func (m *Maker) Close() error {
 	m.wg.Wait()
-	return m.cgroups.removeAll()
+	return errors.Join(m.folder.Close(), m.cgroups.removeAll())
 }
 
 // Sandbox is one instance. It is safe for concurrent use; see the package comment for its life.
@@ -89,6 +95,7 @@ type Sandbox struct {
 	status int           // valid after done
 	oom    bool          // valid after done
 
+	promoted   atomic.Bool
 	destroying atomic.Bool
 	destroyed  chan struct{}
 	err        error // of Destroy; valid after destroyed
@@ -140,6 +147,19 @@ func (s *Sandbox) Limit(l Limits) error {
 		return fmt.Errorf("limit instance %s: %w", s.ID, err)
 	}
 	s.limits = l
+	return nil
+}
+
+// Promote gives the instance the full weight when processors are scarce: from now on somebody waits for
+// it. It may be called more than once.
+func (s *Sandbox) Promote() error {
+	if s.promoted.Load() {
+		return nil
+	}
+	if err := s.maker.cgroups.setShares(s.ID, normalShares); err != nil {
+		return fmt.Errorf("promote instance %s: %w", s.ID, err)
+	}
+	s.promoted.Store(true)
 	return nil
 }
 

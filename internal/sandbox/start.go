@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path"
 	"strconv"
@@ -19,6 +20,9 @@ type Image struct {
 	Rootfs  string // absolute path, below a folder that every uid may traverse
 	Build   bool   // the sandbox is one for builds: see package comment
 }
+
+// pidFile is where the runtime writes which process is pid 1, in the instance's folder.
+const pidFile = "pid"
 
 // Start makes an instance and returns when its pid 1 runs. Node.js is then still starting: the first
 // answer on its sockets says that it has.
@@ -47,7 +51,7 @@ func (m *Maker) Start(ctx context.Context, img Image, l Limits) (_ *Sandbox, err
 		return nil, err
 	}
 	defer net.close() // the instance has its own descriptors by then
-	if err := s.openFiles(); err != nil {
+	if err := s.openFiles(dir); err != nil {
 		return nil, err
 	}
 	if img.Build {
@@ -72,11 +76,10 @@ func (m *Maker) Start(ctx context.Context, img Image, l Limits) (_ *Sandbox, err
 	}
 	// Before the run: one that fails half way may have made a cgroup and a state folder already.
 	s.undo.push(func() error { return m.remove(s.ID) })
-	pidFile := path.Join(s.dir, "pid")
-	if err := m.runtime.run(ctx, s.ID, s.dir, pidFile, stdio{stdout, stderr}, []*os.File{net.requests, net.control}); err != nil {
+	if err := m.runtime.run(ctx, s.ID, s.dir, path.Join(s.dir, pidFile), stdio{stdout, stderr}, []*os.File{net.requests, net.control}); err != nil {
 		return nil, err
 	}
-	if err := s.watch(pidFile); err != nil {
+	if err := s.watch(dir); err != nil {
 		return nil, err
 	}
 	return s, nil
@@ -107,7 +110,7 @@ func (s *Sandbox) makeFolder() (*os.File, error) {
 	if err := share(path.Join(s.dir, packagesFolder)); err != nil {
 		return nil, err
 	}
-	dir, err := os.OpenFile(s.dir, os.O_RDONLY|unix.O_DIRECTORY, 0)
+	dir, err := OpenBeneath(s.maker.folder, s.ID, os.O_RDONLY|unix.O_DIRECTORY, 0)
 	if err != nil {
 		return nil, fmt.Errorf("open folder: %w", err)
 	}
@@ -139,17 +142,17 @@ func unmount(target string) error {
 }
 
 // openFiles opens what the node process gets: the code folder and the socket files.
-func (s *Sandbox) openFiles() error {
+func (s *Sandbox) openFiles(dir *os.File) error {
 	for _, f := range []struct {
 		to    **os.File
 		name  string
 		flags int
 	}{
 		{&s.files.Code, "code", os.O_RDONLY | unix.O_DIRECTORY},
-		{&s.files.Requests, requestsSocket, unix.O_PATH | unix.O_NOFOLLOW},
-		{&s.files.Control, controlSocket, unix.O_PATH | unix.O_NOFOLLOW},
+		{&s.files.Requests, requestsSocket, unix.O_PATH},
+		{&s.files.Control, controlSocket, unix.O_PATH},
 	} {
-		file, err := os.OpenFile(path.Join(s.dir, f.name), f.flags, 0)
+		file, err := OpenBeneath(dir, f.name, f.flags, 0)
 		if err != nil {
 			return fmt.Errorf("open %s: %w", f.name, err)
 		}
@@ -207,8 +210,13 @@ func writeBundle(b bundle) error {
 
 // watch opens a pidfd of pid 1, which became our child when the runtime ended, and waits for its end
 // in a goroutine that ends with it.
-func (s *Sandbox) watch(pidFile string) error {
-	text, err := os.ReadFile(pidFile)
+func (s *Sandbox) watch(dir *os.File) error {
+	f, err := OpenBeneath(dir, pidFile, os.O_RDONLY, 0)
+	if err != nil {
+		return fmt.Errorf("read pid: %w", err)
+	}
+	defer f.Close()
+	text, err := io.ReadAll(io.LimitReader(f, 32))
 	if err != nil {
 		return fmt.Errorf("read pid: %w", err)
 	}

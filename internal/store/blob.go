@@ -27,12 +27,13 @@ type blobs struct {
 
 // Each kind of blob has a prefix of its own.
 const (
-	codePrefix    = "code/" // archives of versions
-	codeSuffix    = ".tar.zst"
-	packagePrefix = "packages/" // archives of contents
-	packageSuffix = ".tar.zst"
-	lockPrefix    = "locks/"
-	lockSuffix    = ".json.zst"
+	codePrefix     = "code/"     // archives of versions
+	strippedPrefix = "stripped/" // those of versions in TypeScript, without types
+	codeSuffix     = ".tar.zst"
+	packagePrefix  = "packages/" // archives of contents
+	packageSuffix  = ".tar.zst"
+	lockPrefix     = "locks/"
+	lockSuffix     = ".json.zst"
 )
 
 var errNoBlob = errors.New("there is no such blob")
@@ -53,7 +54,7 @@ func openBlobs(address string) (*blobs, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open blob store: %w", err)
 	}
-	for _, prefix := range []string{codePrefix, packagePrefix, lockPrefix} {
+	for _, prefix := range []string{codePrefix, strippedPrefix, packagePrefix, lockPrefix} {
 		if err := makeDir(filepath.Join(dir, prefix)); err != nil {
 			return nil, fmt.Errorf("open blob store: %w", err)
 		}

@@ -88,3 +88,20 @@ func (b *blobs) stream(ctx context.Context, key string, r io.Reader, digest stri
 	}
 	return n, nil
 }
+
+// intact reports whether a blob's bytes have this digest.
+func (b *blobs) intact(ctx context.Context, key, digest string) (bool, error) {
+	r, err := b.bucket.NewReader(ctx, key, nil)
+	if gcerrors.Code(err) == gcerrors.NotFound {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("read blob %s: %w", key, err)
+	}
+	defer r.Close()
+	sum := sha256.New()
+	if _, err := io.Copy(sum, r); err != nil {
+		return false, fmt.Errorf("read blob %s: %w", key, err)
+	}
+	return digestPrefix+hex.EncodeToString(sum.Sum(nil)) == digest, nil
+}

@@ -18,8 +18,8 @@ type Revocation struct {
 	At               time.Time
 }
 
-// refusal is what a deploy that resolves to it is told.
-func (r Revocation) refusal() *hearth.Error {
+// Refusal is what a deploy that resolves to it is told, and a request that would need it.
+func (r Revocation) Refusal() *hearth.Error {
 	message := fmt.Sprintf("%s@%s was revoked by the operator", r.Package, r.Version)
 	if r.Reason != "" {
 		message += ": " + r.Reason
@@ -169,4 +169,22 @@ func Revoked(all []Revocation, t *plan.Tree) (hits []Revocation) {
 		}
 	}
 	return hits
+}
+
+const revokedTrees = `SELECT DISTINCT tp.tree, r.package, r.version, r.reason, r.at FROM revocations r
+	JOIN packages p ON p.package = r.package AND p.version = r.version JOIN tree_packages tp ON tp.key = p.key`
+
+// RevokedTrees returns the trees that have a revoked package, each with one of its revocations.
+func (s *Store) RevokedTrees(ctx context.Context) (map[string]Revocation, error) {
+	trees := map[string]Revocation{}
+	_, err := collect(ctx, s.reader, func(row scanner) (none struct{}, err error) {
+		var tree string
+		var r Revocation
+		var at int64
+		err = row.Scan(&tree, &r.Package, &r.Version, &r.Reason, &at)
+		r.At = timeOf(at)
+		trees[tree] = r
+		return none, err
+	}, revokedTrees)
+	return trees, explain("read revoked trees", err)
 }

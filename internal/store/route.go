@@ -57,7 +57,7 @@ func scanRoute(row scanner) (hearth.Route, error) {
 	r.Digest, r.Tree = digest.String, tree.String
 	err = json.Unmarshal([]byte(manifest.String), &r.Manifest)
 	if err == nil {
-		err = json.Unmarshal([]byte(loaded.String), &r.Loaded)
+		r.Loaded, r.Stripped, err = decodeLoaded(loaded.String)
 	}
 	if err != nil {
 		return r, fmt.Errorf("read active version of function %s: %w", r.FunctionID, err)

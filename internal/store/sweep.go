@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -19,6 +20,10 @@ type sweptKind struct {
 var sweptKinds = []sweptKind{
 	{codePrefix, isCode, `SELECT 1 FROM versions WHERE digest = $1`,
 		func(key string) []any { return []any{digestIn(key, codePrefix, codeSuffix)} }},
+	{strippedPrefix, isStripped, `SELECT 1 FROM versions WHERE function_id = $1 AND number = $2 AND status <> 'failed'`, func(key string) []any {
+		function, number := strippedIn(key)
+		return []any{function, number}
+	}},
 	{packagePrefix, isArchive, `SELECT 1 FROM contents WHERE digest = $1 AND id = $2`, func(key string) []any {
 		content, digest := archiveIn(key)
 		return []any{digest, content}
@@ -68,6 +73,17 @@ func digestIn(key, prefix, suffix string) string {
 func isCode(key string) bool {
 	digest := digestIn(key, codePrefix, codeSuffix)
 	return validDigest(digest) && codeKey(digest) == key
+}
+
+func strippedIn(key string) (function string, number int) {
+	function, rest, _ := strings.Cut(digestIn(key, strippedPrefix, codeSuffix), "-")
+	number, _ = strconv.Atoi(rest) // what is no number is no key either
+	return function, number
+}
+
+func isStripped(key string) bool {
+	function, number := strippedIn(key)
+	return strippedKey(function, number) == key
 }
 
 func isLock(key string) bool {

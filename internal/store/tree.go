@@ -95,7 +95,7 @@ func addTree(ctx context.Context, tx *sql.Tx, t *plan.Tree, p packedTree, tenant
 		return err
 	}
 	if len(hits) > 0 {
-		return hits[0].refusal()
+		return hits[0].Refusal()
 	}
 	var used int64
 	err = tx.QueryRowContext(ctx, `SELECT used_at FROM trees WHERE key = $1`, t.Key).Scan(&used)
@@ -318,11 +318,14 @@ func (s *Store) Trees(ctx context.Context, limit int) ([]TreeUse, error) {
 	return all, explain("list trees", err)
 }
 
-const unsettled = `SELECT ` + versionWithNames + ` FROM versions v JOIN functions f ON f.id = v.function_id
-	WHERE v.status = 'building' AND v.tree IS NULL ORDER BY v.created_at, v.function_id, v.number LIMIT 1000`
+// Of each tenant the oldest, then of each the next, so that a thousand of one do not hide another's.
+const unsettled = `SELECT ` + versionWithNames + ` FROM (
+		SELECT v.*, row_number() OVER (PARTITION BY f.tenant ORDER BY v.created_at, v.function_id, v.number) AS turn
+		FROM versions v JOIN functions f ON f.id = v.function_id WHERE v.status = 'building' AND v.tree IS NULL
+	) AS v JOIN functions f ON f.id = v.function_id ORDER BY v.turn, v.created_at, v.function_id, v.number LIMIT 1000`
 
 // Unsettled returns versions of the whole node whose packages are to be settled before their trial,
-// the oldest first, at most 1000.
+// tenants in turn and each one's oldest first, at most 1000.
 func (s *Store) Unsettled(ctx context.Context) ([]hearth.Version, error) {
 	all, err := collect(ctx, s.reader, scanVersion, unsettled)
 	return all, explain("list unsettled versions", err)
@@ -388,4 +391,35 @@ func (s *Store) SettleTree(ctx context.Context, v hearth.Version, tree, lock str
 func validKey(s string) bool {
 	raw, err := hex.DecodeString(s)
 	return err == nil && len(raw) == 32 && hex.EncodeToString(raw) == s
+}
+
+// HealTree queues again those contents of a tree whose archives are missing from the blob store, or if
+// damaged is set have other bytes than were published, in the turn of tenant (a name). It returns how
+// many.
+func (s *Store) HealTree(ctx context.Context, key, tenant string, damaged bool) (n int, err error) {
+	type archive struct{ content, digest string }
+	all, err := collect(ctx, s.reader, func(row scanner) (a archive, err error) { return a, row.Scan(&a.content, &a.digest) },
+		`SELECT DISTINCT c.id, c.digest FROM tree_packages tp JOIN packages p ON p.key = tp.key JOIN contents c ON c.id = p.content
+			WHERE tp.tree = $1 AND c.state = 'ready'`, key)
+	if err != nil {
+		return 0, explain("heal tree", err)
+	}
+	for _, a := range all {
+		key := archiveKey(a.content, a.digest)
+		whole, err := s.blobs.exists(ctx, key)
+		if err == nil && whole && damaged {
+			whole, err = s.blobs.intact(ctx, key, a.digest)
+		}
+		if err == nil && !whole {
+			n++
+			// So that the next one is written whatever is there under its name.
+			if err = s.blobs.remove(key); err == nil {
+				err = s.RebuildContent(ctx, a.content, a.digest, tenant)
+			}
+		}
+		if err != nil {
+			return n, explain("heal tree", err)
+		}
+	}
+	return n, nil
 }

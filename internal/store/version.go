@@ -13,7 +13,7 @@ import (
 	"hearth"
 )
 
-const versionColumns = `v.number, v.status, v.manifest, v.digest, v.loaded, v.failure, v.created_at, v.settled_at, v.tree, v.lock`
+const versionColumns = `v.number, v.status, v.manifest, v.digest, v.loaded, v.failure, v.created_at, v.settled_at, v.tree, v.lock, v.refresh`
 
 // versionRow is where Scan puts versionColumns.
 type versionRow struct {
@@ -23,23 +23,24 @@ type versionRow struct {
 	loaded, failure  sql.NullString
 	created, settled sql.NullInt64
 	tree, lock       sql.NullString
+	refresh          bool
 }
 
 func (r *versionRow) dest() []any {
-	return []any{&r.number, &r.status, &r.manifest, &r.digest, &r.loaded, &r.failure, &r.created, &r.settled, &r.tree, &r.lock}
+	return []any{&r.number, &r.status, &r.manifest, &r.digest, &r.loaded, &r.failure, &r.created, &r.settled, &r.tree, &r.lock, &r.refresh}
 }
 
 // version makes a row a version of f.
 func (r *versionRow) version(f hearth.Function) (hearth.Version, error) {
 	v := hearth.Version{Tenant: f.Tenant, Container: f.Container, Function: f.Name, FunctionID: f.ID, Number: r.number,
 		Status: hearth.Status(r.status), Digest: r.digest, CreatedAt: timeOf(r.created.Int64),
-		Tree: r.tree.String, Settled: r.tree.Valid, Lock: r.lock.String}
+		Tree: r.tree.String, Settled: r.tree.Valid, Lock: r.lock.String, Refresh: r.refresh}
 	if r.settled.Valid {
 		v.SettledAt = timeOf(r.settled.Int64)
 	}
 	err := json.Unmarshal([]byte(r.manifest), &v.Manifest)
 	if err == nil && r.loaded.Valid {
-		err = json.Unmarshal([]byte(r.loaded.String), &v.Loaded)
+		v.Loaded, v.Stripped, err = decodeLoaded(r.loaded.String)
 	}
 	if err == nil {
 		v.Failure, err = decodeFailure(r.failure)
@@ -124,8 +125,8 @@ func (s *Store) putVersion(ctx context.Context, tx *sql.Tx, f functionRow, p Put
 
 func (s *Store) insertVersion(ctx context.Context, tx *sql.Tx, f functionRow, p PutFunction, number int, manifest, digest string, at int64) error {
 	tree := sql.NullString{Valid: !p.Manifest.HasDependencies()}
-	_, err := tx.ExecContext(ctx, `INSERT INTO versions (function_id, number, status, activates, manifest, digest, secrets_revision, created_at, tree)
-		VALUES ($1, $2, 'building', 1, $3, $4, $5, $6, $7)`, f.ID, number, manifest, digest, f.secretsRevision, at, tree)
+	_, err := tx.ExecContext(ctx, `INSERT INTO versions (function_id, number, status, activates, manifest, digest, secrets_revision, created_at, tree, refresh)
+		VALUES ($1, $2, 'building', 1, $3, $4, $5, $6, $7, $8)`, f.ID, number, manifest, digest, f.secretsRevision, at, tree, p.Refresh)
 	if err == nil && p.Refresh {
 		err = forgetLock(ctx, tx, f.Tenant, LockKey(p.Manifest))
 	}
@@ -239,8 +240,8 @@ func (s *Store) Building(ctx context.Context) ([]hearth.Version, error) {
 	return all, explain("list building versions", err)
 }
 
-// Settle writes down what became of a building version: v.Status ready with v.Loaded, or failed with
-// v.Failure. A ready version becomes active unless a newer one is, or a rollback came after it was
+// Settle writes down what became of a building version: v.Status ready with v.Loaded and, if it was
+// kept, v.Stripped; or failed with v.Failure. A ready version becomes active unless a newer one is, or a rollback came after it was
 // made. Settling a version that is settled already changes nothing. If v.FunctionID is set, the
 // function must still be that one. A version that is gone is not_found.
 func (s *Store) Settle(ctx context.Context, v hearth.Version) error {
@@ -289,10 +290,23 @@ const (
 	failureStackMost   = 64 << 10
 )
 
+// loadedColumn is what the column loaded holds: what the trial's instance said, and what we made of
+// the version there.
+type loadedColumn struct {
+	hearth.Loaded
+	Stripped string `json:"stripped,omitempty"`
+}
+
+func decodeLoaded(text string) (hearth.Loaded, string, error) {
+	var c loadedColumn
+	err := json.Unmarshal([]byte(text), &c)
+	return c.Loaded, c.Stripped, err
+}
+
 func encodeOutcome(v hearth.Version) (loaded, failure sql.NullString, err error) {
 	switch {
 	case v.Status == hearth.StatusReady:
-		raw, err := json.Marshal(v.Loaded)
+		raw, err := json.Marshal(loadedColumn{v.Loaded, v.Stripped})
 		return sql.NullString{String: string(raw), Valid: true}, failure, err
 	case v.Status == hearth.StatusFailed && v.Failure != nil:
 		raw, err := encodeFailure(*v.Failure)

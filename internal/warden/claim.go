@@ -45,13 +45,18 @@ func claimBlock(log *slog.Logger) (*block, error) {
 	if err := os.MkdirAll(claims, 0o755); err != nil {
 		return nil, fmt.Errorf("make folder of claims: %w", err)
 	}
+	folder, err := openFolder(claims)
+	if err != nil {
+		return nil, err
+	}
+	defer folder.Close()
 	var mine *block
 	for n := range blocks {
-		name := path.Join(claims, fmt.Sprintf("block-%d", n))
-		if _, err := os.Stat(name); mine != nil && errors.Is(err, os.ErrNotExist) {
+		name := fmt.Sprintf("block-%d", n)
+		if _, err := os.Lstat(path.Join(claims, name)); mine != nil && errors.Is(err, os.ErrNotExist) {
 			break // blocks are taken in order, so none above was ever used
 		}
-		f, err := tryLock(name)
+		f, err := tryLock(folder, name)
 		if errors.Is(err, unix.EWOULDBLOCK) {
 			continue
 		}
@@ -76,8 +81,8 @@ func claimBlock(log *slog.Logger) (*block, error) {
 	return mine, nil
 }
 
-func tryLock(name string) (*os.File, error) {
-	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW, 0o600)
+func tryLock(folder *os.File, name string) (*os.File, error) {
+	f, err := sandbox.OpenBeneath(folder, name, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("open claim: %w", err)
 	}
@@ -91,11 +96,10 @@ func tryLock(name string) (*os.File, error) {
 // lockPatience is how long serve waits for a hearth that is just ending.
 const lockPatience = 5 * time.Second
 
-// lockData locks the data directory for the life of the process.
-func lockData(dir string) (*os.File, error) {
-	name := path.Join(dir, "lock")
+// lockData locks the data directory, whose path is dir, for the life of the process.
+func lockData(data *os.File, dir string) (*os.File, error) {
 	for deadline := time.Now().Add(lockPatience); ; {
-		f, err := tryLock(name)
+		f, err := tryLock(data, "lock")
 		if err == nil || !errors.Is(err, unix.EWOULDBLOCK) {
 			return f, err
 		}

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"hearth/internal/config"
+	"hearth/internal/sandbox"
 	"hearth/internal/warden/wire"
 )
 
@@ -112,17 +113,22 @@ func openOrMake(name string, secret func() string) (*os.File, error) {
 	if !errors.Is(err, os.ErrNotExist) {
 		return f, err
 	}
-	tmp := name + ".new"
-	n, err := os.OpenFile(tmp, os.O_WRONLY|os.O_CREATE|os.O_TRUNC|unix.O_NOFOLLOW, 0o600)
+	folder, err := os.Open(path.Dir(name)) // wherever the operator has put it
+	if err != nil {
+		return nil, fmt.Errorf("make secret: %w", err)
+	}
+	defer folder.Close()
+	base := path.Base(name)
+	n, err := sandbox.OpenBeneath(folder, base+".new", os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("make secret: %w", err)
 	}
 	_, err = n.WriteString(secret() + "\n")
 	if err = errors.Join(err, n.Sync(), n.Close()); err == nil {
-		err = os.Rename(tmp, name)
+		err = unix.Renameat(int(folder.Fd()), base+".new", int(folder.Fd()), base)
 	}
 	if err == nil {
-		err = syncFolder(path.Dir(name))
+		err = folder.Sync()
 	}
 	if err != nil {
 		return nil, fmt.Errorf("make secret: %w", err)
@@ -173,13 +179,4 @@ func openTLS(cfg *config.Config) (cert, key *os.File, err error) {
 		return nil, nil, fmt.Errorf("key of certificate: %w", err)
 	}
 	return cert, key, nil
-}
-
-func syncFolder(name string) error {
-	d, err := os.Open(name)
-	if err != nil {
-		return err
-	}
-	defer d.Close()
-	return d.Sync()
 }

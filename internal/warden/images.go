@@ -52,6 +52,19 @@ func (s *imageStore) spec(q wire.ImageRequest) image.Spec {
 	return spec
 }
 
+// nodeVersions is the exact version of Node.js of each runtime.
+func nodeVersions() (map[string]string, error) {
+	versions := map[string]string{}
+	for _, rt := range hearth.Runtimes {
+		pack, err := image.Pinned(rt, runtime.GOARCH)
+		if err != nil {
+			return nil, err
+		}
+		versions[rt] = pack.Version
+	}
+	return versions, nil
+}
+
 // known refuses names that are no runtime, before anything is done with them.
 func known(q wire.ImageRequest) error {
 	if !slices.Contains(hearth.Runtimes, q.Runtime) {

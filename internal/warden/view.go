@@ -7,6 +7,8 @@ import (
 	"path"
 
 	"golang.org/x/sys/unix"
+
+	"hearth/internal/sandbox"
 )
 
 // view is a tmpfs that only our mount namespace sees, the same short path in every hearth. The node
@@ -25,7 +27,7 @@ const (
 )
 
 // makeView mounts the view over the folder of that name.
-func makeView(dataDir string, uid, gid int) error {
+func makeView(data *os.File, uid, gid int) error {
 	if err := os.MkdirAll(view, 0o755); err != nil {
 		return fmt.Errorf("make view: %w", err)
 	}
@@ -37,15 +39,18 @@ func makeView(dataDir string, uid, gid int) error {
 		uid, gid int
 		mode     os.FileMode
 	}{{"node", uid, gid, 0o700}, {"images", 0, 0, 0o755}} {
-		real, shown := path.Join(dataDir, dir.name), path.Join(view, dir.name)
-		if err := ownFolder(real, dir.uid, dir.gid, dir.mode); err != nil {
+		real, err := ownFolder(data, dir.name, dir.uid, dir.gid, dir.mode)
+		if err != nil {
 			return err
 		}
+		defer real.Close()
+		shown := path.Join(view, dir.name)
 		if err := os.Mkdir(shown, 0o711); err != nil {
 			return fmt.Errorf("make view: %w", err)
 		}
-		if err := unix.Mount(real, shown, "", unix.MS_BIND, ""); err != nil {
-			return fmt.Errorf("show %s: %w", real, err)
+		// What was opened and checked, whatever has its name by now.
+		if err := unix.Mount(fmt.Sprintf("/proc/self/fd/%d", real.Fd()), shown, "", unix.MS_BIND, ""); err != nil {
+			return fmt.Errorf("show %s: %w", dir.name, err)
 		}
 	}
 	for _, dir := range []string{viewRoots, viewEmpty, viewPackages} {
@@ -53,60 +58,63 @@ func makeView(dataDir string, uid, gid int) error {
 			return fmt.Errorf("make view: %w", err)
 		}
 	}
-	return showPackages(dataDir, uid, gid)
+	return showPackages(data, uid, gid)
 }
 
-// showPackages makes the folder of the package store and binds it to its place in the view. From here on
-// that very folder is the store, whatever its owner, the node process, puts at its name: the way to it
-// is walked once, without following a link.
-func showPackages(dataDir string, uid, gid int) error {
-	root, err := os.Open(dataDir)
-	if err != nil {
-		return fmt.Errorf("open data directory: %w", err)
-	}
-	defer root.Close()
-	how := unix.OpenHow{Flags: unix.O_RDONLY | unix.O_DIRECTORY | unix.O_CLOEXEC, Resolve: unix.RESOLVE_BENEATH | unix.RESOLVE_NO_SYMLINKS | unix.RESOLVE_NO_MAGICLINKS}
-	open := func(name string) (*os.File, error) {
-		fd, err := unix.Openat2(int(root.Fd()), name, &how)
-		if err != nil {
-			return nil, fmt.Errorf("open %s below the data directory: %w", name, err)
-		}
-		return os.NewFile(uintptr(fd), name), nil
-	}
-	node, err := open("node")
-	if err != nil {
-		return err
-	}
-	defer node.Close()
-	if err := unix.Mkdirat(int(node.Fd()), "packages", 0o711); err != nil && !errors.Is(err, unix.EEXIST) {
-		return fmt.Errorf("make package store: %w", err)
-	}
-	store, err := open("node/packages")
+// showPackages binds the folder of the package store to its place in the view. From here on that very
+// folder is the store, whatever its owner, the node process, puts at its name.
+func showPackages(data *os.File, uid, gid int) error {
+	store, err := openStore(data, uid, gid)
 	if err != nil {
 		return err
 	}
 	defer store.Close()
-	if err := errors.Join(store.Chown(uid, gid), store.Chmod(0o711)); err != nil {
-		return fmt.Errorf("own package store: %w", err)
-	}
 	if err := unix.Mount(fmt.Sprintf("/proc/self/fd/%d", store.Fd()), viewPackages, "", unix.MS_BIND, ""); err != nil {
 		return fmt.Errorf("show package store: %w", err)
 	}
 	return nil
 }
 
-// ownFolder makes a folder, or checks that it is one and nobody's symlink, and sets owner and mode.
-func ownFolder(name string, uid, gid int, mode os.FileMode) error {
-	if err := os.Mkdir(name, mode); err != nil && !errors.Is(err, os.ErrExist) {
-		return fmt.Errorf("make folder: %w", err)
+// openStore opens the folder of the package store, and makes it at the first start. An earlier node
+// process owned everything below its folder, so no link is followed on the way.
+func openStore(data *os.File, uid, gid int) (*os.File, error) {
+	node, err := sandbox.OpenBeneath(data, "node", os.O_RDONLY|unix.O_DIRECTORY, 0)
+	if err != nil {
+		return nil, fmt.Errorf("open folder: %w", err)
 	}
+	defer node.Close()
+	return ownFolder(node, "packages", uid, gid, 0o711)
+}
+
+// openFolder opens a folder by its path, of which all but the last part is the operator's.
+func openFolder(name string) (*os.File, error) {
 	f, err := os.OpenFile(name, os.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW, 0)
 	if err != nil {
-		return fmt.Errorf("open folder: %w", err)
+		return nil, fmt.Errorf("open folder: %w", err)
 	}
-	defer f.Close()
+	return f, nil
+}
+
+// ownFolder makes a folder below another, or checks that it is one and nobody's symlink, and sets owner
+// and mode.
+func ownFolder(above *os.File, name string, uid, gid int, mode os.FileMode) (*os.File, error) {
+	if err := unix.Mkdirat(int(above.Fd()), name, uint32(mode.Perm())); err != nil && !errors.Is(err, os.ErrExist) {
+		return nil, fmt.Errorf("make folder %s: %w", name, err)
+	}
+	f, err := sandbox.OpenBeneath(above, name, os.O_RDONLY|unix.O_DIRECTORY, 0)
+	if err != nil {
+		return nil, fmt.Errorf("open folder: %w", err)
+	}
+	if err := own(f, uid, gid, mode); err != nil {
+		f.Close()
+		return nil, err
+	}
+	return f, nil
+}
+
+func own(f *os.File, uid, gid int, mode os.FileMode) error {
 	if err := errors.Join(f.Chown(uid, gid), f.Chmod(mode)); err != nil {
-		return fmt.Errorf("own folder %s: %w", name, err)
+		return fmt.Errorf("own folder %s: %w", f.Name(), err)
 	}
 	return nil
 }

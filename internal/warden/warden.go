@@ -63,15 +63,20 @@ func Run(ctx context.Context, opt Options) (err error) {
 		return err
 	}
 	w.setup.Config = w.nodeConfig()
+	if w.setup.Node, err = nodeVersions(); err != nil {
+		return err
+	}
 
 	runtimePath, err := findRuntime(ctx, cfg)
 	if err != nil {
 		return err
 	}
-	if err := makeFolders(cfg); err != nil {
+	data, err := makeFolders(cfg)
+	if err != nil {
 		return err
 	}
-	lock, err := lockData(cfg.DataDir)
+	defer data.Close()
+	lock, err := lockData(data, cfg.DataDir)
 	if err != nil {
 		return err
 	}
@@ -81,7 +86,7 @@ func Run(ctx context.Context, opt Options) (err error) {
 		return err
 	}
 	defer claim.lock.Close()
-	if err := makeView(cfg.DataDir, w.uid, w.gid); err != nil {
+	if err := makeView(data, w.uid, w.gid); err != nil {
 		return err
 	}
 	if w.images, err = newImageStore(opt.Images, w.log); err != nil {
@@ -229,16 +234,25 @@ func (w *warden) nodeConfig() *config.Config {
 	return &c
 }
 
-func makeFolders(cfg *config.Config) error {
+// makeFolders makes the data and the run directory, and returns the first, open.
+func makeFolders(cfg *config.Config) (*os.File, error) {
 	for _, dir := range []struct {
 		name string
 		mode os.FileMode
 	}{{cfg.DataDir, 0o711}, {cfg.RunDir, 0o755}} {
 		if err := os.MkdirAll(dir.name, dir.mode); err != nil {
-			return fmt.Errorf("make folder: %w", err)
+			return nil, fmt.Errorf("make folder: %w", err)
 		}
 	}
-	return ownFolder(cfg.DataDir, 0, 0, 0o711)
+	data, err := openFolder(cfg.DataDir)
+	if err != nil {
+		return nil, err
+	}
+	if err := own(data, 0, 0, 0o711); err != nil {
+		data.Close()
+		return nil, err
+	}
+	return data, nil
 }
 
 // writePid publishes a pid under its final name only when it is whole.

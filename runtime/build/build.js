@@ -10,7 +10,8 @@ const { WORK, Refused } = require('./work.js');
 
 const MODULES = `${WORK}/node_modules`;
 const MAX_LINE = 4096; // bytes of a line of output; longer ones are cut in pieces
-const MAX_OUTPUT = 1 << 20; // bytes of output in all; the rest is counted
+const LINE_COST = 16; // bytes that a line counts beside its text
+const MAX_OUTPUT = (1 << 20) - 4096; // bytes of output in all, less than the host takes; the rest is counted
 const NAME = /^(?:@[a-z0-9~._-][a-z0-9~._-]*\/)?[a-z0-9~._-]+$/i;
 
 let built; // name of the package, once there is one
@@ -78,11 +79,12 @@ async function build(doc, res) {
 function teller(res) {
   let left = MAX_OUTPUT;
   const say = async (text) => {
-    if (left < text.length) {
-      say.dropped += text.length;
+    const cost = Buffer.byteLength(text) + LINE_COST;
+    if (left < cost) {
+      say.dropped += cost - LINE_COST;
       return;
     }
-    left -= text.length + 1;
+    left -= cost;
     if (!res.write(`${JSON.stringify({ out: text })}\n`)) await Promise.race([once(res, 'drain'), once(res, 'close')]);
   };
   say.dropped = 0;

@@ -1,6 +1,12 @@
 'use strict';
-// What the host asks of the shim itself, on its own socket: is the event loop alive, load this
-// version ahead of its first request, load these packages ahead of any version, and what to exercise.
+// What the host asks of the shim itself, on its own socket. JSON but for code.
+//   GET  /ping                          {"loaded": ["f/3"]}: the event loop is alive
+//   GET  /exercise                      [{"version", "method", "path", "body", "type"}] to be called
+//   POST /load {"function", "version"}  {"model", "parsed"}, or 422 {"reason", "message", "stack"}
+//   GET  /exercise/second               the same, to be called when nobody waits
+//   POST /preload {"modules", "names"}  {"loaded", "took", "left"}: packages, ahead of any version
+//   POST /strip TypeScript              the same without types, or 422 {"message"}. A version that
+//                                       is written so has "stripped": true in its manifest
 
 const b = require('./builtins.js');
 const errors = require('./errors.js');
@@ -9,8 +15,10 @@ const logs = require('./logs.js');
 const { enter } = require('./context.js');
 const { load, list, entry } = require('./load.js');
 const { preload: preloadPackages } = require('./preload.js');
+const { strip } = require('./typescript.js');
 
 const MAX_BODY = 256 << 10; // characters of a request's body: 500 names of packages
+const MAX_CODE = 16 << 20; // bytes of a file to be stripped: the host takes no longer code
 const CHECK_MS = 3000; // the most that Node.js may take to point at a syntax error
 
 /** Answers one request of the host. */
@@ -23,6 +31,7 @@ function handle(req, res) {
     case 'POST /preload': return body(req, res, (doc) => {
       b.then(preloadPackages(doc.modules, doc.names), (done) => reply(res, 200, done), (err) => reply(res, 422, { message: `${err}` }));
     });
+    case 'POST /strip': return code(req, res);
     default: return reply(res, 404, { message: 'no such call' });
   }
 }
@@ -45,6 +54,27 @@ function body(req, res, done) {
       return reply(res, 400, { message: err.message });
     }
     return done(doc);
+  });
+}
+
+/** Says what a TypeScript file is without its types; see typescript.js. */
+function code(req, res) {
+  const chunks = [];
+  let size = 0;
+  b.readableOn(req, 'data', (chunk) => {
+    size += chunk.length;
+    if (size <= MAX_CODE) b.push(chunks, chunk);
+  });
+  b.readableOn(req, 'end', () => {
+    let text;
+    try {
+      if (size > MAX_CODE) throw new b.RangeError('the file is too long');
+      text = strip(b.bufferString(b.bufferConcat(chunks), 'utf8'));
+    } catch (err) {
+      return reply(res, 422, { message: `${err?.message}` });
+    }
+    b.writeHead(res, 200, ['content-type', 'text/javascript', 'content-length', b.byteLength(text)]);
+    return b.end(res, text);
   });
 }
 

@@ -10,6 +10,7 @@ const exercise = require('./exercise.js');
 const hoist = require('./hoist.js');
 const { LoadError } = require('./errors.js');
 const { detect } = require('./models.js');
+const typescript = require('./typescript.js');
 
 const NAME = /^[a-z0-9.][a-z0-9-]{0,63}$/;
 
@@ -67,6 +68,7 @@ function start(name, version) {
     manifest = b.parse(b.readFileSync(`${dir}/${version}.json`, 'utf8'));
     const file = `${dir}/${version}/${manifest.entry}`;
     if (manifest.modules) hoist.add(manifest.modules, file, b.readFileSync(file, 'utf8'));
+    if (manifest.stripped === true) typescript.accept(`${dir}/${version}`);
     try {
       exported = createRequire(file)(file);
     } catch (err) {

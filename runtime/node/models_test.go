@@ -233,3 +233,42 @@ func TestResults(t *testing.T) {
 		}
 	}
 }
+
+func TestStrippedTypeScript(t *testing.T) {
+	files := []string{"index.ts", "import type { A } from './a.ts'; import { b } from './lib/b.ts'; import c from './c.cts'; import d from './d.mts'; import f from './é f.ts';\n" +
+		"const a: A = { a: 1 }; export default { async fetch(r: Request): Promise<Response> { return Response.json([a, b, c, d, f, 2 as number]) } }",
+		"a.ts", "export interface A { a: number }", "lib/b.ts", "export const b: string = 'b'", "c.cts", "const e = require('./e.ts') as string; module.exports = e",
+		"d.mts", "export default await Promise.resolve<string>('d')", "e.ts", "module.exports = 'e' as string", "é f.ts", "type Ü = '漢😀'; export default 'f' as string\r\n"}
+	const want = `[{"a":1},"b","e","d","f",2]`
+	runtimes(t, func(t *testing.T, s *shim) {
+		s.put("f", nil, files...)
+		s.get("f", "/").want(t, 200, want)
+		stripped := []string{}
+		for i := 0; i < len(files); i += 2 {
+			got := s.control("POST", "/strip", files[i+1])
+			if got.StatusCode != 200 || len(got.body) != len(files[i+1]) || strings.Contains(got.body, "string") || strings.Contains(got.body, "interface") {
+				t.Errorf("%s: %d %q", files[i], got.StatusCode, got.body)
+			}
+			stripped = append(stripped, files[i], got.body)
+		}
+		s.put("g", manifest{"stripped": true}, stripped...)
+		s.get("g", "/").want(t, 200, want)
+		s.put("not", nil, files...) // another version is not affected
+		s.get("not", "/").want(t, 200, want)
+		s.put("untrue", manifest{"stripped": true}, files...)
+		s.get("untrue", "/").wantProblem(t, 500, "function_error", "load")
+		if got := s.control("POST", "/strip", "enum A { B }"); got.StatusCode != 422 || !strings.Contains(got.body, "enum") {
+			t.Errorf("an enum: %d %q", got.StatusCode, got.body)
+		}
+	})
+}
+
+// An error in stripped code stands where it stood in the TypeScript.
+func TestStrippedTypeScriptKeepsPlaces(t *testing.T) {
+	const code = "interface A {\n  a: number\n}\nexport default async (ctx: A): Promise<void> => {\n  const x: string = 'x'; throw new Error('here')\n}"
+	runtimes(t, func(t *testing.T, s *shim) {
+		s.put("f", manifest{"stripped": true}, "index.ts", s.control("POST", "/strip", code).body)
+		s.get("f", "/").wantProblem(t, 500, "function_error", "reject")
+		s.waitLog(func(l line) bool { return strings.Contains(l.text, "f/1/index.ts:5:32") })
+	})
+}

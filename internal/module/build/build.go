@@ -24,6 +24,7 @@ type Store interface {
 	PutArchive(ctx context.Context, content string, r io.Reader, digest string) (size int64, err error)
 	FinishContents(ctx context.Context, all []store.Built) (lost []string, err error)
 	FailContent(ctx context.Context, j store.Job, fault store.Fault, f hearth.Failure, after time.Duration) (retry time.Time, err error)
+	RegistryBack(ctx context.Context, tenant string) error
 	Tree(ctx context.Context, key string) (*plan.Tree, error)
 	TreeState(ctx context.Context, key string) (store.TreeState, error)
 }
@@ -86,6 +87,8 @@ type Config struct {
 	Limits   unpack.Limits
 	Hooks    Hooks
 	Log      *slog.Logger
+
+	look time.Duration // how often the table is looked at unasked; default a lease\'s time
 }
 
 // Hooks are told what happens, for metrics. They must not block; each may be nil.
@@ -113,9 +116,9 @@ type Builder struct {
 	kicks    [2]chan struct{} // one of each class, size 1: look at the table
 
 	mu      sync.Mutex
-	held    map[string]*work // by token
-	away    map[string]int   // by tenant: how often in a row its registry was away
-	success map[string]time.Time
+	held    map[string]*work     // by token
+	away    map[string]absence   // by tenant, of its registry
+	success map[string]time.Time // by tenant: its registry's last answer
 }
 
 // Classes of contents: those that our code unpacks, and those that are built in a sandbox.
@@ -142,8 +145,11 @@ func New(ctx context.Context, cfg Config) (*Builder, error) {
 	if cfg.Time == 0 {
 		cfg.Time = hearth.LimitBuildTime.Duration()
 	}
+	if cfg.look == 0 {
+		cfg.look = store.ContentLease
+	}
 	b := &Builder{cfg: cfg, owner: "b-" + rand.Text(), commits: make(chan commit),
-		held: map[string]*work{}, away: map[string]int{}, success: map[string]time.Time{}}
+		held: map[string]*work{}, away: map[string]absence{}, success: map[string]time.Time{}}
 	b.progress.init()
 	for i := range b.kicks {
 		b.kicks[i] = make(chan struct{}, 1)
@@ -212,7 +218,7 @@ func (b *Builder) loop(ctx context.Context, class, slots, most int, do func(ctx 
 	free := make(chan struct{}, slots) // holds a value for each busy slot
 	var todo []*work
 	look := true
-	tick := time.NewTicker(store.ContentLease)
+	tick := time.NewTicker(b.cfg.look)
 	defer tick.Stop()
 	for ctx.Err() == nil {
 		if held := len(todo) + len(free); look && held <= max(most-slots, slots-1) {
@@ -282,7 +288,7 @@ func (b *Builder) one(ctx context.Context, w *work, do func(ctx context.Context,
 	outcome := "built"
 	switch {
 	case err == nil:
-		b.succeeded(w.job.Package.Tenant)
+		b.succeeded(ctx, w.job.Package.Tenant)
 		b.progress.ready(w.job.Content)
 		b.kick(scripted) // it may have waited for this one
 	case ctx.Err() != nil:

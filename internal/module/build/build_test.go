@@ -77,21 +77,17 @@ func TestBuildsOnceAndReportsProgress(t *testing.T) {
 	}
 }
 
-// The builders look at the table every ten seconds by themselves; River is what makes it soon.
+// The builders look at the table every ten seconds by themselves, here every hour; River wakes them.
 func TestRiverWakes(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	b := w.builder("one", nil)
+	b := w.builder("one", func(c *Config) { c.look = time.Hour })
 	w.run(b)
 	for i := range 3 {
 		time.Sleep(50 * time.Millisecond) // idle, whatever the order of starting was
 		tree := treeOf(pkg(fmt.Sprint("p", i), "1"))
-		began := time.Now()
 		w.deploy(b, tree, "acme")
 		w.until(b, tree, "built", Progress.Done)
-		if took := time.Since(began); took > 4*time.Second {
-			t.Errorf("it took %s", took)
-		}
 	}
 }
 
@@ -168,10 +164,13 @@ func TestLostLeasePublishesNothing(t *testing.T) {
 	tree := treeOf(pkg("a", "1"))
 	w.deploy(b, tree, "acme")
 	<-asked
-	w.exec(`UPDATE contents SET lease_until = 1`)
-	jobs, err := w.store.ClaimContents(t.Context(), "other", false, 1)
-	if err != nil || len(jobs) != 1 {
-		t.Fatalf("claimed: %v, %v", jobs, err)
+	var jobs []store.Job
+	for len(jobs) == 0 { // a heartbeat may come between the two
+		w.exec(`UPDATE contents SET lease_until = 1`)
+		var err error
+		if jobs, err = w.store.ClaimContents(t.Context(), "other", false, 1); err != nil {
+			t.Fatal(err)
+		}
 	}
 	b.beat(t.Context())
 	if err := <-ended; !errors.Is(err, store.ErrLeaseLost) {
@@ -214,7 +213,7 @@ func TestFailuresOfPackages(t *testing.T) {
 		}
 		return 0, nil
 	}
-	b := w.builder("one", func(c *Config) { c.Time = 200 * time.Millisecond; c.Builders = 4 })
+	b := w.builder("one", func(c *Config) { c.Time = 3 * time.Second; c.Builders = 4 })
 	w.run(b)
 	for _, c := range []struct {
 		pkg            plan.Package
@@ -223,7 +222,7 @@ func TestFailuresOfPackages(t *testing.T) {
 		{pkg("missing", "1"), "missing@1.0.0: the npm registry does not have it", ""},
 		{addon("broken", "1"), "broken@1.0.0: the install script ended with code 2", "binding.cc:7: error: expected ';'"},
 		{addon("download", "1"), "(it names https://files.example)", "ENOTFOUND"},
-		{addon("endless", "1"), "endless@1.0.0: the install script did not end within 200ms", "while true"},
+		{addon("endless", "1"), "endless@1.0.0: the install script did not end within 3s", "while true"},
 	} {
 		tree := treeOf(c.pkg)
 		w.deploy(b, tree, "acme")
@@ -368,7 +367,7 @@ func TestOneBuildAKey(t *testing.T) {
 				mortals[i].dead.Store(false)
 				w.mu.Lock()
 				kills++
-				more := kills < 40
+				more := kills < 9 // fewer than one content may lose
 				w.mu.Unlock()
 				made[i] = w.builder(fmt.Sprint("b", i, "-", rand.Int()), func(c *Config) { c.Store = mortals[i]; c.Fetches = 4 })
 				if !more {
@@ -457,5 +456,60 @@ func TestDownloadHint(t *testing.T) {
 		if got := downloadHint(output); (got == "") != (want == "") || !strings.Contains(got, want) {
 			t.Errorf("%q: %q", output, got)
 		}
+	}
+}
+
+// gate is a store whose first commit waits, and which counts.
+type gate struct {
+	Store
+	once    sync.Once
+	first   chan struct{} // closed when the first commit is on its way
+	goOn    chan struct{}
+	mu      sync.Mutex
+	commits []int
+}
+
+func (g *gate) FinishContents(ctx context.Context, all []store.Built) ([]string, error) {
+	g.once.Do(func() { close(g.first); <-g.goOn })
+	g.mu.Lock()
+	g.commits = append(g.commits, len(all))
+	g.mu.Unlock()
+	return g.Store.FinishContents(ctx, all)
+}
+
+// What is done while a commit is on its way to the disk is one commit.
+func TestCommitsGather(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	g := &gate{Store: w.store, first: make(chan struct{}), goOn: make(chan struct{})}
+	b := w.builder("one", func(c *Config) { c.Store = g })
+	var list []plan.Package
+	for i := range 16 {
+		list = append(list, pkg(fmt.Sprint("p", i), "1"))
+	}
+	tree := treeOf(list...)
+	w.deploy(b, tree, "acme")
+	w.run(b)
+	<-g.first
+	for {
+		b.mu.Lock()
+		n := len(b.held)
+		b.mu.Unlock()
+		archives, err := filepath.Glob(filepath.Join(w.dir, "blobs", "packages", "*.zst"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n == 16 && len(archives) == 16 {
+			break
+		}
+		time.Sleep(time.Millisecond)
+	}
+	time.Sleep(50 * time.Millisecond) // from the archive to the committer's door
+	close(g.goOn)
+	w.until(b, tree, "all built", Progress.Done)
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if len(g.commits) > 4 {
+		t.Errorf("16 contents took %d commits: %v", len(g.commits), g.commits)
 	}
 }

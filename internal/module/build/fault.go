@@ -89,7 +89,7 @@ func (b *Builder) fail(ctx context.Context, w *work, err error) (outcome string)
 	if fault == store.FaultAway {
 		fault, after = b.absent(w, err)
 	} else {
-		b.succeeded(w.job.Package.Tenant)
+		b.succeeded(ctx, w.job.Package.Tenant)
 	}
 	write, cancel := context.WithTimeout(context.WithoutCancel(ctx), commitTime)
 	defer cancel()
@@ -124,16 +124,33 @@ func class(w *work) int {
 	return pure
 }
 
-// succeeded says that a tenant's registry answers.
-func (b *Builder) succeeded(tenant string) {
+// absence is a registry that does not answer.
+type absence struct {
+	times int       // in a row
+	since time.Time // of the last of them: what began before is not another one
+}
+
+// succeeded says that a tenant's registry answers. What was put off meanwhile is due at once.
+func (b *Builder) succeeded(ctx context.Context, tenant string) {
 	b.mu.Lock()
-	defer b.mu.Unlock()
+	_, was := b.away[tenant]
 	delete(b.away, tenant)
-	b.success[tenant] = time.Now()
-	if len(b.success) > successMost {
+	if len(b.success) >= successMost {
 		clear(b.success) // then a content that fails puts off the others of its registry once too often
-		b.success[tenant] = time.Now()
 	}
+	b.success[tenant] = time.Now()
+	b.mu.Unlock()
+	if !was {
+		return
+	}
+	if err := b.cfg.Store.RegistryBack(ctx, tenant); err != nil {
+		if ctx.Err() == nil {
+			b.cfg.Log.Warn("cannot go on at once with what waited for a registry", "err", err)
+		}
+		return
+	}
+	b.kick(pure)
+	b.kick(scripted)
 }
 
 // successMost bounds what is remembered of registries.
@@ -149,10 +166,15 @@ func (b *Builder) absent(w *work, err error) (store.Fault, time.Duration) {
 	if b.success[tenant].After(w.began) {
 		fault = store.FaultAway
 	}
-	after := min(awayLeast<<min(b.away[tenant], 10), awayMost)
-	if len(b.away) < successMost {
-		b.away[tenant]++
+	a := b.away[tenant]
+	if w.began.After(a.since) { // else it failed beside others, for which the wait has grown already
+		a.times++
+		a.since = time.Now()
 	}
+	if len(b.away) < successMost {
+		b.away[tenant] = a
+	}
+	after := min(awayLeast<<min(a.times-1, 10), awayMost)
 	var he *hearth.Error
 	if errors.As(err, &he) {
 		after = max(after, min(he.RetryAfter, 10*awayMost))

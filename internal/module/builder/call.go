@@ -25,6 +25,7 @@ const (
 	mostLock    = 32 << 20 // bytes; 600 packages need 0.4 MB
 	mostLine    = 64 << 10 // bytes of a JSON document in the stream of a build; the driver cuts at 4 KiB of text
 	mostMessage = 16 << 10
+	lineCost    = 16 // bytes of LimitBuildOutput that a line takes beside its text, as the driver counts
 )
 
 // Refusal is what npm, or the driver, said instead of an answer.
@@ -48,11 +49,11 @@ type LockRequest struct {
 }
 
 // Preload has npm loaded ahead of Lock, which is then quicker.
-func (s *Sandbox) Preload(ctx context.Context) error { return s.plain(ctx, "POST", "/preload", nil) }
+func (d *Driver) Preload(ctx context.Context) error { return d.plain(ctx, "POST", "/preload", nil) }
 
 // Lock resolves a manifest as npm does and returns package-lock.json as npm wrote it. What npm says
 // against the manifest is a *Refusal with status 422.
-func (s *Sandbox) Lock(ctx context.Context, q LockRequest) (json.RawMessage, error) {
+func (d *Driver) Lock(ctx context.Context, q LockRequest) (json.RawMessage, error) {
 	doc := struct {
 		Package json.RawMessage `json:"package"`
 		Lock    json.RawMessage `json:"lock,omitempty"`
@@ -65,7 +66,7 @@ func (s *Sandbox) Lock(ctx context.Context, q LockRequest) (json.RawMessage, err
 	if err != nil {
 		return nil, fmt.Errorf("encode manifest: %w", err)
 	}
-	res, err := s.call(ctx, "POST", "/lock", bytes.NewReader(body))
+	res, err := d.call(ctx, "POST", "/lock", bytes.NewReader(body))
 	if err != nil {
 		return nil, err
 	}
@@ -83,8 +84,8 @@ func (s *Sandbox) Lock(ctx context.Context, q LockRequest) (json.RawMessage, err
 }
 
 // Input unpacks a tar, rooted at the package's own folder, as the package of that name.
-func (s *Sandbox) Input(ctx context.Context, name string, tar io.Reader) error {
-	return s.plain(ctx, "PUT", "/input?path="+url.QueryEscape(name), tar)
+func (d *Driver) Input(ctx context.Context, name string, tar io.Reader) error {
+	return d.plain(ctx, "PUT", "/input?path="+url.QueryEscape(name), tar)
 }
 
 // BuildSpec says how the package that was put in is built.
@@ -97,12 +98,12 @@ type BuildSpec struct {
 
 // Build runs the install scripts, calls out with every line that they print, and returns their exit
 // code. Nothing of the scripts runs any more when it returns 0 or another code.
-func (s *Sandbox) Build(ctx context.Context, spec BuildSpec, out func(line string)) (code int, err error) {
+func (d *Driver) Build(ctx context.Context, spec BuildSpec, out func(line string)) (code int, err error) {
 	body, err := json.Marshal(spec)
 	if err != nil {
 		return 0, fmt.Errorf("encode build: %w", err)
 	}
-	res, err := s.call(ctx, "POST", "/build", bytes.NewReader(body))
+	res, err := d.call(ctx, "POST", "/build", bytes.NewReader(body))
 	if err != nil {
 		return 0, err
 	}
@@ -112,8 +113,7 @@ func (s *Sandbox) Build(ctx context.Context, spec BuildSpec, out func(line strin
 
 // readBuild reads the stream of a build up to its end.
 func readBuild(ctx context.Context, r io.Reader, out func(line string)) (code int, err error) {
-	// The driver bounds its text; this is what a script can make of that: escapes, empty lines, JSON around.
-	lines := bufio.NewScanner(io.LimitReader(r, 16*hearth.LimitBuildOutput.Value))
+	lines := bufio.NewScanner(r)
 	lines.Buffer(nil, mostLine)
 	left := hearth.LimitBuildOutput.Int()
 	for lines.Scan() {
@@ -131,18 +131,19 @@ func readBuild(ctx context.Context, r io.Reader, out func(line string)) (code in
 		case line.Out == nil || line.Done != nil || line.Code != nil:
 			return 0, fmt.Errorf("read output of build: %w", ErrEnded)
 		}
-		if text := printable(*line.Out); left >= len(text) {
-			left -= len(text) + 1
-			out(text)
+		// The driver keeps to the limit, so whoever goes past it is not the driver any more.
+		if left -= len(*line.Out) + lineCost; left < 0 {
+			return 0, fmt.Errorf("read output of build: %w: more than %s", ErrEnded, hearth.LimitBuildOutput.Text())
 		}
+		out(printable(*line.Out))
 	}
 	return 0, fmt.Errorf("read output of build: %w", ended(ctx, lines.Err()))
 }
 
 // Result returns the package as it is now, as a tar rooted at its own folder ("./…"), bounded by
 // LimitBuildResult. An answer that is cut off ends with an error, not with io.EOF.
-func (s *Sandbox) Result(ctx context.Context) (io.ReadCloser, error) {
-	res, err := s.call(ctx, "GET", "/result", nil)
+func (d *Driver) Result(ctx context.Context) (io.ReadCloser, error) {
+	res, err := d.call(ctx, "GET", "/result", nil)
 	if err != nil {
 		return nil, err
 	}
@@ -170,8 +171,8 @@ func (r *result) Read(p []byte) (int, error) {
 func (r *result) Close() error { return r.body.Close() }
 
 // plain makes a call whose answer says nothing.
-func (s *Sandbox) plain(ctx context.Context, method, target string, body io.Reader) error {
-	res, err := s.call(ctx, method, target, body)
+func (d *Driver) plain(ctx context.Context, method, target string, body io.Reader) error {
+	res, err := d.call(ctx, method, target, body)
 	if err != nil {
 		return err
 	}
@@ -179,19 +180,19 @@ func (s *Sandbox) plain(ctx context.Context, method, target string, body io.Read
 }
 
 // call makes one call. An answer other than 200 is an error.
-func (s *Sandbox) call(ctx context.Context, method, target string, body io.Reader) (*http.Response, error) {
+func (d *Driver) call(ctx context.Context, method, target string, body io.Reader) (*http.Response, error) {
 	what := strings.TrimPrefix(strings.SplitN(target, "?", 2)[0], "/")
 	req, err := http.NewRequestWithContext(ctx, method, "http://driver"+target, body)
 	if err != nil {
 		return nil, fmt.Errorf("call %s: %w", what, err)
 	}
-	res, err := s.client.Do(req)
+	res, err := d.client.Do(req)
 	if err != nil {
 		err = ended(ctx, err)
-		if said := s.said.String(); said != "" && errors.Is(err, ErrEnded) {
+		if said := d.said.String(); said != "" && errors.Is(err, ErrEnded) {
 			err = fmt.Errorf("%w: it printed %q", err, said)
 		}
-		return nil, fmt.Errorf("call %s of build sandbox %s: %w", what, s.ID, err)
+		return nil, fmt.Errorf("call %s of build sandbox %s: %w", what, d.ID, err)
 	}
 	if res.StatusCode == http.StatusOK {
 		return res, nil
@@ -202,7 +203,7 @@ func (s *Sandbox) call(ctx context.Context, method, target string, body io.Reade
 		Code    *string `json:"code"`
 		Message *string `json:"message"`
 	}{&r.Code, &r.Message}); err != nil {
-		return nil, fmt.Errorf("call %s of build sandbox %s: status %d: %w", what, s.ID, res.StatusCode, err)
+		return nil, fmt.Errorf("call %s of build sandbox %s: status %d: %w", what, d.ID, res.StatusCode, err)
 	}
 	r.Code, r.Message = printable(clip(r.Code, 64)), printable(clip(r.Message, mostMessage))
 	return nil, r

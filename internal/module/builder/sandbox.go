@@ -26,15 +26,34 @@ type Warden interface {
 	Destroy(ctx context.Context, id string) error
 }
 
-// Sandbox is one build sandbox. Its calls are made one after the other.
+// Driver is the host's side of a build sandbox's driver. Its calls are made one after the other.
+type Driver struct {
+	ID string // of its sandbox
+
+	client *http.Client
+	said   *tail // what it printed
+}
+
+// NewDriver speaks to the driver behind dial, for who has a sandbox of another kind.
+func NewDriver(id string, dial func(ctx context.Context) (net.Conn, error)) *Driver {
+	return &Driver{ID: id, said: &tail{}, client: &http.Client{
+		Transport: &http.Transport{
+			DialContext:            func(ctx context.Context, _, _ string) (net.Conn, error) { return dial(ctx) },
+			DisableKeepAlives:      true, // a few calls in all
+			DisableCompression:     true,
+			MaxResponseHeaderBytes: mostHeader,
+		},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}}
+}
+
+// Sandbox is one build sandbox.
 type Sandbox struct {
-	ID string
+	*Driver
 
 	warden   Warden
 	box      *wire.Sandbox
-	client   *http.Client
 	registry net.Listener
-	said     *tail
 	readers  sync.WaitGroup
 }
 
@@ -44,7 +63,9 @@ func Start(ctx context.Context, w Warden, runtime string) (_ *Sandbox, err error
 	if err != nil {
 		return nil, err
 	}
-	s := &Sandbox{ID: box.ID, warden: w, box: box, said: &tail{}}
+	s := &Sandbox{warden: w, box: box, Driver: NewDriver(box.ID, func(ctx context.Context) (net.Conn, error) {
+		return (&net.Dialer{}).DialContext(ctx, "unix", fmt.Sprintf("/proc/self/fd/%d", box.Control.Fd()))
+	})}
 	defer func() {
 		if err != nil {
 			err = errors.Join(fmt.Errorf("start build sandbox %s: %w", s.ID, err), s.Close(context.WithoutCancel(ctx)))
@@ -55,17 +76,6 @@ func Start(ctx context.Context, w Warden, runtime string) (_ *Sandbox, err error
 	}
 	if s.registry, err = net.FileListener(box.Registry); err != nil {
 		return nil, fmt.Errorf("listen for registry: %w", err)
-	}
-	s.client = &http.Client{
-		Transport: &http.Transport{
-			DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-				return (&net.Dialer{}).DialContext(ctx, "unix", fmt.Sprintf("/proc/self/fd/%d", box.Control.Fd()))
-			},
-			DisableKeepAlives:      true, // a few calls in all
-			DisableCompression:     true,
-			MaxResponseHeaderBytes: mostHeader,
-		},
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 	ping, cancel := context.WithTimeoutCause(ctx, startTime, fmt.Errorf("no answer for %s", startTime))
 	defer cancel()
@@ -84,9 +94,7 @@ func (s *Sandbox) Close(ctx context.Context) error {
 		s.registry.Close()
 	}
 	err := s.warden.Destroy(ctx, s.ID)
-	if s.client != nil {
-		s.client.CloseIdleConnections()
-	}
+	s.client.CloseIdleConnections()
 	s.box.Close() // and with it the pipes that the readers wait for
 	s.readers.Wait()
 	return err

@@ -77,7 +77,7 @@ func TestMain(m *testing.M) {
 			fmt.Println(err)
 			return 1
 		}
-		before := leftovers()
+		before, fds := leftovers()
 		code := m.Run()
 		if shared.maker != nil {
 			if err := shared.maker.Close(); err != nil {
@@ -85,8 +85,9 @@ func TestMain(m *testing.M) {
 				return 1
 			}
 		}
-		if after := leftovers(); code == 0 && after != before {
-			fmt.Printf("left behind:\nbefore %s\nafter  %s\n", before, after)
+		// A connection that was kept when the tests began may be closed by now, so fewer descriptors are fine.
+		if after, now := leftovers(); code == 0 && (after != before || now > fds) {
+			fmt.Printf("left behind:\nbefore %s, %d descriptors\nafter  %s, %d descriptors\n", before, fds, after, now)
 			return 1
 		}
 		return code
@@ -94,11 +95,11 @@ func TestMain(m *testing.M) {
 }
 
 // leftovers counts what a sandbox may leave on the host.
-func leftovers() string {
+func leftovers() (what string, descriptors int) {
 	mounts, _ := os.ReadFile("/proc/self/mountinfo")
 	fds, _ := os.ReadDir("/proc/self/fd")
 	kids, _ := os.ReadFile(fmt.Sprintf("/proc/self/task/%d/children", os.Getpid()))
-	return fmt.Sprintf("mounts %d fds %d children %q", strings.Count(string(mounts), "hearth"), len(fds), kids)
+	return fmt.Sprintf("mounts %d children %q", strings.Count(string(mounts), "hearth"), kids), len(fds)
 }
 
 func (w *world) make() error {

@@ -181,7 +181,7 @@ func checkName(name string) error {
 func (w *work) sort() {
 	w.order = make([]string, 0, len(w.packages))
 	seen := make(map[string]bool, len(w.packages))
-	// A chain of packages may be as long as a lock; Go's stack grows with it, 200 bytes a step.
+	// A chain of packages may be as long as a lock; Go's stack grows with it.
 	var visit func(name string)
 	visit = func(name string) {
 		if seen[name] {

@@ -204,12 +204,17 @@ func (s *Store) folders() error {
 			return err
 		}
 	}
+	there, err := nameSet(s.path("files"))
+	if err != nil {
+		return err
+	}
 	for i := range s.shards {
-		if err := os.Mkdir(s.path("files", fmt.Sprintf("%02x", i)), 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
-			return err
+		if name := fmt.Sprintf("%02x", i); !there[name] {
+			if err := os.Mkdir(s.path("files", name), 0o700); err != nil {
+				return err
+			}
 		}
 	}
-	var err error
 	if s.root, err = openFolder(unix.AT_FDCWD, s.cfg.Dir); err != nil {
 		return err
 	}

@@ -18,8 +18,8 @@ import (
 // out, and one linkat a file is enough.
 
 // buildPackage makes a package's folder in tmp, and returns its name there and the bytes of its folders.
-func (s *Store) buildPackage(r *packageRecord, l *list) (tmp string, size int64, err error) {
-	tmp = s.temporary()
+func (s *Store) buildPackage(r *packageRecord, l *list) (_ string, size int64, err error) {
+	tmp := s.temporary()
 	defer func() {
 		if err != nil {
 			s.removeTemporary(tmp)
@@ -187,8 +187,8 @@ func (s *Store) mkdir(at int, name string) error {
 }
 
 // buildTree makes a tree's folder in tmp.
-func (s *Store) buildTree(ctx context.Context, r *treeRecord) (tmp string, size int64, err error) {
-	tmp = s.temporary()
+func (s *Store) buildTree(ctx context.Context, r *treeRecord) (_ string, size int64, err error) {
+	tmp := s.temporary()
 	defer func() {
 		if err != nil {
 			s.removeTemporary(tmp)
@@ -252,9 +252,14 @@ func (p treePart) target(name string, to link) string {
 	return strings.Repeat("../", p.up+strings.Count(name, "/")) + "p/" + to.To + "/node_modules/" + to.Name
 }
 
-// publish renames what was made in tmp into its place, which is free.
+// publish renames what was made in tmp into its place. The caller has the claim on it, so it is free, unless
+// an eviction could not clear it.
 func (s *Store) publish(tmp, kind, name string) error {
-	if err := unix.Renameat2(s.tmp, tmp, s.root, kind+"/"+name, unix.RENAME_NOREPLACE); err != nil {
+	err := unix.Renameat2(s.tmp, tmp, s.root, kind+"/"+name, unix.RENAME_NOREPLACE)
+	if errors.Is(err, unix.EEXIST) {
+		return s.exchange(tmp, kind+"/"+name)
+	}
+	if err != nil {
 		return fmt.Errorf("publish %s/%s: %w", kind, name, err)
 	}
 	return nil

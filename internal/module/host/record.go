@@ -52,8 +52,8 @@ const listMagic = "hearth-content-1\n"
 
 var errRecord = errors.New("the record is damaged")
 
-// encode writes a list. The binary form is for the start: ten thousand of them are read then, which JSON
-// would make take half a second.
+// encode writes a list. The binary form is for the start, when all of them are read: ten thousand packages
+// are 200,000 files.
 func (l *list) encode() []byte {
 	b := make([]byte, 0, 128+100*len(l.items))
 	b = append(b, listMagic...)

@@ -3,6 +3,7 @@ package lock
 import (
 	"context"
 	"encoding/json"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -19,6 +20,7 @@ import (
 	"go.uber.org/goleak"
 	"golang.org/x/sys/unix"
 
+	"hearth/internal/module/builder"
 	"hearth/internal/module/registry"
 	"hearth/internal/module/registry/registrytest"
 )
@@ -35,8 +37,11 @@ type box struct {
 	server   *http.Server
 	jobs     chan func() // run by the thread that is in the namespace
 	done     sync.WaitGroup
+	open     sync.WaitGroup // connections
 	once     sync.Once
 	answer   http.HandlerFunc // instead of npm
+
+	*builder.Driver
 }
 
 func newBox(t *testing.T) *box {
@@ -72,9 +77,19 @@ func newBox(t *testing.T) *box {
 	if b.control, err = net.Listen("unix", filepath.Join(t.TempDir(), "control")); err != nil {
 		t.Fatal(err)
 	}
-	b.server = &http.Server{Handler: http.HandlerFunc(b.serve), ReadHeaderTimeout: time.Minute}
+	b.Driver = builder.NewDriver("box", func(ctx context.Context) (net.Conn, error) {
+		return (&net.Dialer{}).DialContext(ctx, "unix", b.control.Addr().String())
+	})
+	b.server = &http.Server{Handler: http.HandlerFunc(b.serve), ReadHeaderTimeout: time.Minute, ConnState: func(_ net.Conn, state http.ConnState) {
+		switch state {
+		case http.StateNew:
+			b.open.Add(1)
+		case http.StateClosed:
+			b.open.Done()
+		}
+	}}
 	b.done.Go(func() { _ = b.server.Serve(b.control) })
-	t.Cleanup(b.Close)
+	t.Cleanup(func() { b.Close(context.Background()) })
 	return b
 }
 
@@ -86,30 +101,32 @@ func loopback() error {
 	return netlink.LinkSetUp(lo)
 }
 
-func (b *box) Control(ctx context.Context) (net.Conn, error) {
-	var d net.Dialer
-	return d.DialContext(ctx, "unix", b.control.Addr().String())
-}
-
 func (b *box) Registry() net.Listener { return b.listener }
 
-func (b *box) Close() {
+func (b *box) Close(context.Context) error {
 	b.once.Do(func() {
 		b.server.Close()
+		b.open.Wait()
 		b.listener.Close()
 		close(b.jobs)
 		b.done.Wait()
 	})
+	return nil
 }
 
 // serve is the driver's part, spoken by the npm of this machine.
 func (b *box) serve(w http.ResponseWriter, r *http.Request) {
+	body, err := io.ReadAll(r.Body) // net/http sees that a client went only behind its body
+	if err != nil {
+		b.t.Error(err)
+		return
+	}
 	if b.answer != nil {
 		b.answer(w, r)
 		return
 	}
 	var doc struct{ Package, Lock json.RawMessage }
-	if err := json.NewDecoder(r.Body).Decode(&doc); err != nil {
+	if err := json.Unmarshal(body, &doc); err != nil {
 		b.t.Error(err)
 		return
 	}
@@ -132,9 +149,11 @@ func (b *box) serve(w http.ResponseWriter, r *http.Request) {
 	cmd.WaitDelay = time.Second
 	started := make(chan error)
 	b.jobs <- func() { started <- cmd.Start() } // a process is in the namespace of the thread that made it
-	err := <-started
-	if err == nil {
+	if err = <-started; err == nil {
 		err = cmd.Wait()
+	}
+	if r.Context().Err() != nil {
+		return
 	}
 	if err != nil {
 		var said struct {
@@ -166,7 +185,8 @@ func newRoom(t *testing.T) *room {
 	server := registrytest.New(t)
 	r := &room{t: t, server: server}
 	def := client(t, server.URL())
-	r.o = Options{Registries: &registry.Registries{Default: def}, Log: slog.New(slog.DiscardHandler), Open: func(context.Context) (Sandbox, error) { return newBox(t), nil }}
+	// Time is far above what any case takes on a machine that has nothing else to do.
+	r.o = Options{Time: 5 * time.Minute, Registries: &registry.Registries{Default: def}, Log: slog.New(slog.DiscardHandler), Open: func(context.Context) (Sandbox, error) { return newBox(t), nil }}
 	return r
 }
 
@@ -184,7 +204,7 @@ func client(t *testing.T, raw string) *registry.Registry {
 	if err != nil {
 		t.Fatal(err)
 	}
-	out, err := def.With(registry.Options{Cache: cache, Header: 2 * time.Second, Stall: 2 * time.Second})
+	out, err := def.With(registry.Options{Cache: cache, Header: 10 * time.Second, Stall: 10 * time.Second})
 	if err != nil {
 		t.Fatal(err)
 	}

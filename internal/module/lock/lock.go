@@ -1,19 +1,19 @@
 package lock
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net"
 	"net/http"
+	"regexp"
 	"strings"
 	"time"
 
 	"hearth"
+	"hearth/internal/module/builder"
 	"hearth/internal/module/registry"
 	"hearth/internal/module/semver"
 )
@@ -21,8 +21,7 @@ import (
 const (
 	resolveTime = 60 * time.Second // npm takes 2 s for 600 packages whose packuments are at hand
 	mostLock    = 32 << 20         // 20,000 packages have about 8
-	mostWords   = 64 << 10         // of an answer that is no lock
-	mostHeader  = 16 << 10
+	mostWords   = 64 << 10
 )
 
 // Request is all that decides a lock.
@@ -36,12 +35,11 @@ type Request struct {
 	Refresh              bool            // what the registry said before now does not count
 }
 
-// Sandbox is a build sandbox that is ready: its driver answers on the control socket, and what
-// connects to 127.0.0.1:4873 inside comes to Registry.
+// Sandbox is a build sandbox that is ready; what connects to 127.0.0.1:4873 inside comes to Registry.
 type Sandbox interface {
-	Control(ctx context.Context) (net.Conn, error)
+	Lock(ctx context.Context, q builder.LockRequest) (json.RawMessage, error)
 	Registry() net.Listener
-	Close()
+	Close(ctx context.Context) error
 }
 
 // Options are what a Resolve works with.
@@ -94,7 +92,11 @@ func Resolve(ctx context.Context, req Request, o Options) (*Result, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open build sandbox: %w", err)
 	}
-	defer box.Close()
+	defer func() {
+		if err := box.Close(context.WithoutCancel(ctx)); err != nil {
+			o.Log.Error("cannot end build sandbox", "err", err)
+		}
+	}()
 	proxy := registry.NewProxy(proxyOptions(req, o))
 	served := make(chan error, 1)
 	serving, stop := context.WithCancel(short)
@@ -126,9 +128,17 @@ func proxyOptions(req Request, o Options) registry.ProxyOptions {
 	return p
 }
 
+// ours are npm's codes for a way to the proxy that is broken, or a sandbox that is short of something:
+// no manifest brings them about by what it asks for.
+var ours = regexp.MustCompile(`^(?:ECONN.*|EPIPE|E?TIMEDOUT|.*TIMEOUT|ENOTFOUND|EAI_.*|EHOSTUNREACH|ENETUNREACH|E5\d\d|E408|E429|ENOMEM|ENOSPC|EDQUOT|EMFILE|ENFILE|EIO|EROFS|EACCES|EPERM|ENOENT|EBUSY)$`)
+
 // explain chooses whose fault it is. What we know of the registry is more than what npm made of it.
 func explain(ctx, short context.Context, req Request, proxy *registry.Proxy, limit time.Duration, err error) error {
 	var words *Error
+	cause := err
+	if errors.As(err, &words) { // in the chain it would say that the manifest is at fault
+		cause = errors.New(words.Error())
+	}
 	switch failure := proxy.Failure(); {
 	case ctx.Err() != nil:
 		return fmt.Errorf("resolve dependencies: %w", context.Cause(ctx))
@@ -136,8 +146,8 @@ func explain(ctx, short context.Context, req Request, proxy *registry.Proxy, lim
 		return failure
 	case context.Cause(short) == errSlow:
 		return &hearth.Error{Code: hearth.CodeUnavailable, Component: hearth.ComponentPlatform, Reason: "lock_timeout",
-			Message: fmt.Sprintf("npm did not settle the dependencies within %s; try again, or send a package-lock.json", limit), Cause: err}
-	case errors.As(err, &words):
+			Message: fmt.Sprintf("npm did not settle the dependencies within %s; try again, or send a package-lock.json", limit), Cause: cause}
+	case words != nil && !ours.MatchString(words.Code):
 		if hidden := proxy.Hidden(); words.Code == "ETARGET" || words.Code == "ENOVERSIONS" {
 			for name, n := range hidden {
 				if strings.Contains(words.Failure.Message, name) {
@@ -148,7 +158,7 @@ func explain(ctx, short context.Context, req Request, proxy *registry.Proxy, lim
 		return words
 	}
 	return &hearth.Error{Code: hearth.CodeUnavailable, Component: hearth.ComponentPlatform, Reason: "lock_sandbox",
-		Message: "the sandbox in which npm settles dependencies failed; try again", Cause: err}
+		Message: "the sandbox in which npm settles dependencies failed; try again", Cause: cause}
 }
 
 // exact lists, as name@version, what the manifest names exactly.
@@ -232,54 +242,15 @@ func ask(ctx context.Context, req Request, box Sandbox) (json.RawMessage, error)
 	if len(req.Overrides) > 0 {
 		manifest["overrides"] = req.Overrides
 	}
-	// The age of versions is the proxy's affair, which spares those that are named exactly.
-	body := map[string]any{"package": manifest, "before": ""}
-	if len(req.Lock) > 0 {
-		body["lock"] = json.RawMessage(req.Lock)
-	}
-	text, err := json.Marshal(body)
+	text, err := json.Marshal(manifest)
 	if err != nil {
 		return nil, fmt.Errorf("encode manifest: %w", err)
 	}
-	transport := &http.Transport{DisableKeepAlives: true, DisableCompression: true, MaxResponseHeaderBytes: mostHeader,
-		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) { return box.Control(ctx) }}
-	defer transport.CloseIdleConnections()
-	post, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://sandbox/lock", bytes.NewReader(text))
-	if err != nil {
-		return nil, fmt.Errorf("make request for lock: %w", err)
+	// The age of versions is the proxy's affair, which spares those that are named exactly.
+	lock, err := box.Lock(ctx, builder.LockRequest{Package: text, Lock: req.Lock})
+	var refusal *builder.Refusal
+	if errors.As(err, &refusal) && refusal.Status == http.StatusUnprocessableEntity {
+		return nil, failed(cleanCode(refusal.Code), "%s", clean(refusal.Message))
 	}
-	post.Header.Set("Content-Type", "application/json")
-	res, err := transport.RoundTrip(post)
-	if err != nil {
-		return nil, fmt.Errorf("ask sandbox for lock: %w", err)
-	}
-	defer res.Body.Close()
-	most := int64(mostWords)
-	if res.StatusCode == http.StatusOK {
-		most = mostLock
-	}
-	answer, err := io.ReadAll(io.LimitReader(res.Body, most+1))
-	switch {
-	case err != nil:
-		return nil, fmt.Errorf("read lock of sandbox: %w", err)
-	case int64(len(answer)) > most && res.StatusCode == http.StatusOK:
-		return nil, failed("ETOOLARGE", "the lock of these dependencies is larger than %d MiB", int64(mostLock)>>20)
-	case int64(len(answer)) > most:
-		answer = nil // cut off it is no JSON
-	}
-	var said struct {
-		Lock    json.RawMessage `json:"lock"`
-		Code    string          `json:"code"`
-		Message string          `json:"message"`
-	}
-	if err := json.Unmarshal(answer, &said); err != nil && answer != nil {
-		return nil, fmt.Errorf("decode answer %d of sandbox: %w", res.StatusCode, err)
-	}
-	switch {
-	case res.StatusCode == http.StatusOK && said.Lock != nil:
-		return said.Lock, nil
-	case res.StatusCode == http.StatusUnprocessableEntity:
-		return nil, failed(cleanCode(said.Code), "%s", clean(said.Message))
-	}
-	return nil, fmt.Errorf("ask sandbox for lock: status %d: %.200q", res.StatusCode, said.Message)
+	return lock, err
 }

@@ -177,6 +177,24 @@ func TestRegistryAway(t *testing.T) {
 	}
 }
 
+func TestRegistryThatIsTooSlow(t *testing.T) {
+	t.Parallel()
+	r := newRoom(t)
+	r.server.On("a", registrytest.Silent())
+	patient, err := r.o.Registries.Default.With(registry.Options{Header: time.Minute})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer patient.Close()
+	r.o.Registries = &registry.Registries{Default: patient}
+	r.o.Time = 5 * time.Second
+	_, _, err = r.resolve(Request{Dependencies: deps("a@1")})
+	var e *hearth.Error
+	if !errors.As(err, &e) || e.Reason != "lock_timeout" || e.Code != hearth.CodeUnavailable {
+		t.Errorf("Resolve: %v", err)
+	}
+}
+
 func TestRealPackages(t *testing.T) {
 	t.Parallel()
 	real, err := registry.Detect(t.Context(), registry.Sources{})
@@ -274,10 +292,14 @@ func TestAnswersOfASandboxAreBelievedLittle(t *testing.T) {
 			_, _ = io.WriteString(w, `{"lock":{"lockfileVersion":9}}`)
 		}, "lockfileVersion 9", ""},
 		"500":           {func(w http.ResponseWriter, _ *http.Request) { http.Error(w, `{"message":"x"}`, 500) }, "sandbox", ""},
-		"endless":       {func(w http.ResponseWriter, _ *http.Request) { endless(w, `{"lock":"`) }, "larger than 32 MiB", "ETOOLARGE"},
-		"endless words": {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(422); endless(w, `{"message":"`) }, "does not say why", "EUNKNOWN"},
+		"endless":       {func(w http.ResponseWriter, _ *http.Request) { endless(w, `{"lock":"`) }, "sandbox", ""},
+		"endless words": {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(422); endless(w, `{"message":"`) }, "sandbox", ""},
 		"endless head":  {func(w http.ResponseWriter, _ *http.Request) { w.Header().Set("X", strings.Repeat("x", 100<<10)) }, "sandbox", ""},
 		"silent":        {func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }, "did not settle the dependencies within 1s", ""},
+		"no way": {func(w http.ResponseWriter, _ *http.Request) {
+			w.WriteHeader(422)
+			_, _ = io.WriteString(w, `{"code":"ECONNREFUSED","message":"x"}`)
+		}, "the sandbox in which npm settles", ""},
 		"colours": {func(w http.ResponseWriter, _ *http.Request) {
 			w.WriteHeader(422)
 			_, _ = io.WriteString(w, `{"code":"E<b>","message":"\u001b[31mred\u001b[0m at /work/lock/x"}`)

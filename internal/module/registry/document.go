@@ -46,7 +46,9 @@ func broken(format string, args ...any) error { return &brokenDocument{fmt.Error
 // beside what is kept.
 func readPackument(in io.Reader, name string) (*packument, error) {
 	p := &packument{name: name, tags: map[string]string{}, versions: map[string]json.RawMessage{}}
-	dec := json.NewDecoder(in)
+	bounded := &valueReader{in: in}
+	dec := json.NewDecoder(bounded)
+	bounded.dec = dec
 	theirs, listed := "", 0
 	err := object(dec, func(key string) error {
 		switch key {
@@ -108,6 +110,25 @@ func readPackument(in io.Reader, name string) (*packument, error) {
 	maps.DeleteFunc(p.tags, func(_, version string) bool { return p.versions[version] == nil })
 	maps.DeleteFunc(p.times, func(version string, _ time.Time) bool { return p.versions[version] == nil })
 	return p, nil
+}
+
+// mostValue bounds what of a document the decoder holds at once: far more than the largest README.
+const mostValue = 8 << 20
+
+// valueReader ends a document with a value that is too long, before it is in memory.
+type valueReader struct {
+	in   io.Reader
+	dec  *json.Decoder
+	done int64
+}
+
+func (v *valueReader) Read(p []byte) (int, error) {
+	if v.done-v.dec.InputOffset() > mostValue {
+		return 0, broken("one value is longer than %d MiB", mostValue>>20)
+	}
+	n, err := v.in.Read(p[:min(len(p), 64<<10)]) // the decoder's buffer doubles
+	v.done += int64(n)
+	return n, err
 }
 
 // object reads an object, calling field behind each key. null and other values count as empty.
@@ -253,11 +274,11 @@ func (p *packument) integrity(version string) string {
 
 // age takes away what was published after before, except what exact keeps, points the tags that lost
 // their version to the newest one that is left below, and returns how many versions went. A version
-// without a time counts as new: nobody says that it is old.
-func (p *packument) age(before time.Time, exact func(version string) bool) (gone int) {
+// without a time counts as new, since nobody says that it is old, unless keep has it stay.
+func (p *packument) age(before time.Time, keep bool, exact func(version string) bool) (gone int) {
 	for version := range p.versions {
 		at, known := p.times[version]
-		if known && !at.After(before) || exact(version) {
+		if known && !at.After(before) || !known && keep || exact(version) {
 			continue
 		}
 		delete(p.versions, version)

@@ -133,6 +133,9 @@ func (r *Registry) retry(ctx context.Context, try func(context.Context) error) e
 		}
 		// Half of the wait is drawn by chance, so that many nodes do not come back at once.
 		pause := max(wait/2+rand.N(wait/2), min(f.after, mostWait))
+		if end, ok := ctx.Deadline(); ok && time.Until(end) < pause {
+			return err // says more than that the time is up
+		}
 		if err := r.wait(ctx, pause); err != nil {
 			return err
 		}
@@ -250,7 +253,7 @@ func (r *Registry) download(ctx context.Context, target *url.URL, sums [][]byte,
 
 // stream writes the tarball to w. What it wrote counts only when it returns nil.
 func (r *Registry) stream(ctx context.Context, target *url.URL, sums [][]byte, w io.Writer, progress func(done, total int64)) error {
-	res, err := r.get(ctx, "tarball", target, map[string]string{"Accept": "application/octet-stream, */*"}, MostTarball)
+	res, err := r.get(ctx, "tarball", target, map[string]string{"Accept": "application/octet-stream, */*"}, r.most)
 	if err != nil {
 		return err
 	}

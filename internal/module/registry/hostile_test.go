@@ -3,11 +3,13 @@ package registry
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"io"
 	"net/http"
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -21,7 +23,7 @@ var quick = Options{Header: 300 * time.Millisecond, Stall: 150 * time.Millisecon
 
 // within fails a test of something that hangs. It is far above what any case takes.
 func within(t *testing.T) context.Context {
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	t.Cleanup(cancel)
 	return ctx
 }
@@ -43,9 +45,9 @@ func TestHostilePackuments(t *testing.T) {
 		"slow":                  {registrytest.Slow(20 * time.Millisecond), "registry_unreachable", "no byte comes any more", 3},
 		"silent":                {registrytest.Silent(), "registry_unreachable", "try again", 3},
 		"endless":               {registrytest.Endless(), "registry_answer", "no usable answer", 1},
-		"bomb":                  {registrytest.Bomb(mostPackument + 1<<20), "registry_answer", "longer than it may be", 1},
+		"bomb":                  {registrytest.Bomb(mostPackument + 1<<20), "registry_answer", "one value is longer than 8 MiB", 1},
 		"overloaded":            {registrytest.FailAfter(429, 2, "1"), "", "", 3},
-		"overloaded for good":   {registrytest.FailAfter(429, -1, "7200"), "registry_unreachable", "try again", 3},
+		"overloaded for long":   {registrytest.FailAfter(429, -1, "7200"), "registry_unreachable", "try again", 1},
 		"broken twice":          {registrytest.Fail(503, 2), "", "", 3},
 		"broken":                {registrytest.Fail(500, -1), "registry_unreachable", "cannot be reached for x", 3},
 		"forbidden":             {registrytest.Fail(403, -1), "registry_denied", "check the credentials", 1},
@@ -56,6 +58,7 @@ func TestHostilePackuments(t *testing.T) {
 		"redirect to itself":    {registrytest.Redirect("/npm/x"), "registry_answer", "redirects", redirects + 1},
 		"redirect to a file":    {registrytest.Redirect("file:///etc/passwd"), "registry_answer", "redirected to another host", 1},
 		"huge":                  {registrytest.Huge(mostPackument + 1), "registry_answer", "more than", 1},
+		"long value":            {registrytest.LongValue(mostValue + 1<<20), "registry_answer", "one value is longer than 8 MiB", 1},
 		"large":                 {registrytest.Huge(large + 1<<20), "", "", 1},
 		"deep":                  {registrytest.Deep(100_000), "registry_answer", "no usable answer", 1},
 		"duplicate keys":        {registrytest.DuplicateKeys(), "", "", 1},
@@ -69,7 +72,7 @@ func TestHostilePackuments(t *testing.T) {
 			p := server.Publish("x", "1.0.0", nil, nil)
 			server.On("x", c.mode)
 			o := quick
-			if name == "huge" || name == "large" || name == "bomb" || name == "endless" {
+			if name == "huge" || name == "large" || name == "bomb" || name == "endless" || name == "long value" {
 				o = Options{} // it takes the server a while to make them
 			}
 			doc, err := of(t, server, o).Packument(within(t), "x", Want{})
@@ -120,7 +123,12 @@ func TestHostileTarballs(t *testing.T) {
 			server.On("x@1.0.0", c.mode)
 			o := quick
 			o.Spool = t.TempDir()
-			got, err := of(t, server, o).Tarball(within(t), "x", "1.0.0", p.Integrity)
+			if name == "endless" {
+				o.Stall = 0 // the machine may be busy
+			}
+			r := of(t, server, o)
+			r.most = 16 << 20
+			got, err := r.Tarball(within(t), "x", "1.0.0", p.Integrity)
 			if c.reason != "" {
 				if e := wantReason(t, err, c.reason); !strings.Contains(e.Error(), c.words) {
 					t.Errorf("%v, want the words %q", e, c.words)
@@ -194,6 +202,58 @@ func TestTarballElsewhereIsFoundByTheDocument(t *testing.T) {
 	server.On("x/1.0.0", registrytest.WrongIntegrity())
 	_, err = of(t, server, quick).Tarball(t.Context(), "x", "1.0.0", p.Integrity)
 	wantReason(t, err, "integrity")
+}
+
+func TestRetryAfterIsHonoured(t *testing.T) {
+	t.Parallel()
+	server := registrytest.New(t)
+	x := server.Publish("x", "1.0.0", nil, nil)
+	for header, least := range map[string]time.Duration{"": backoff / 2, "7": 7 * time.Second, "86400": mostWait, time.Now().Add(30 * time.Second).UTC().Format(http.TimeFormat): 28 * time.Second} {
+		server.On("x@1.0.0", registrytest.FailAfter(429, 1, header))
+		r := of(t, server, Options{})
+		var waits []time.Duration
+		r.wait = func(_ context.Context, d time.Duration) error { waits = append(waits, d); return nil }
+		got, err := r.Tarball(t.Context(), "x", "1.0.0", x.Integrity)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got.Close()
+		if len(waits) != 1 || waits[0] < least || waits[0] > mostWait {
+			t.Errorf("Retry-After %q: waits %v, want %s", header, waits, least)
+		}
+	}
+	t.Run("not beyond the caller's time", func(t *testing.T) {
+		server.On("x@1.0.0", registrytest.FailAfter(429, -1, "30"))
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		defer cancel()
+		_, err := of(t, server, Options{}).Tarball(ctx, "x", "1.0.0", x.Integrity)
+		if e := wantReason(t, err, "registry_unreachable"); e.RetryAfter != 30*time.Second || ctx.Err() != nil {
+			t.Errorf("%v, retry after %s", e, e.RetryAfter)
+		}
+	})
+}
+
+func TestHooks(t *testing.T) {
+	t.Parallel()
+	server := registrytest.New(t)
+	x := server.Publish("x", "1.0.0", nil, nil)
+	var seen []string
+	var read int64
+	r := of(t, server, Options{Hooks: Hooks{Request: func(kind string, status int) { seen = append(seen, fmt.Sprint(kind, " ", status)) }, Bytes: func(n int64) { read += n }}})
+	got, err := r.Tarball(t.Context(), "x", "1.0.0", x.Integrity)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got.Close()
+	if read != int64(len(x.Tarball)) {
+		t.Errorf("%d bytes, want %d", read, len(x.Tarball))
+	}
+	_, _ = r.Packument(t.Context(), "y", Want{})
+	server.Close()
+	_, _ = r.Packument(t.Context(), "x", Want{})
+	if want := []string{"tarball 200", "packument 404", "packument 0", "packument 0", "packument 0"}; !slices.Equal(seen, want) {
+		t.Errorf("requests %v, want %v", seen, want)
+	}
 }
 
 func TestTLS(t *testing.T) {

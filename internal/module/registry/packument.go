@@ -17,9 +17,10 @@ import (
 )
 
 const (
-	mostFull  = 256 << 20 // the long document, which has every README; only parts of it are kept
-	large     = 8 << 20   // from here on one at a time, since it is in memory while it is read
-	freshTime = 60 * time.Second
+	mostFull  = 256 << 20        // the long document, which has every README; only parts of it are kept
+	large     = 8 << 20          // from here on one at a time, since it is in memory while it is read
+	freshTime = 60 * time.Second // where the registry does not say
+	blindTime = 5 * time.Minute  // where it has no validators either, so that asking is fetching
 	staleTime = 5 * time.Second  // how long a registry is waited for when there is a copy
 	awayTime  = 10 * time.Second // how long it is not asked then
 )
@@ -132,7 +133,11 @@ func (r *Registry) ask(ctx context.Context, name string, full bool, old *stored,
 			return err
 		}
 		s = stored{Name: name, Asked: r.now(), ETag: validator(res.header, "ETag"), Modified: validator(res.header, "Last-Modified")}
-		if fresh, store := freshness(res.header, r.options.Fresh); store {
+		usual := freshTime
+		if s.ETag == "" && s.Modified == "" && !res.unchanged {
+			usual = blindTime
+		}
+		if fresh, store := freshness(res.header, usual, r.options.Fresh); store {
 			s.Expires = s.Asked.Add(fresh)
 		}
 		if res.unchanged {
@@ -237,10 +242,10 @@ func validator(h http.Header, name string) string {
 	return ""
 }
 
-// freshness reads Cache-Control, RFC 9111: how long an answer may be given again unasked, at most
-// most, and whether it may be kept at all.
-func freshness(h http.Header, most time.Duration) (fresh time.Duration, store bool) {
-	fresh = freshTime
+// freshness reads Cache-Control, RFC 9111: how long an answer may be given again unasked, usually
+// usual and at most most, and whether it may be kept at all.
+func freshness(h http.Header, usual, most time.Duration) (fresh time.Duration, store bool) {
+	fresh = usual
 	for directive := range strings.SplitSeq(strings.Join(h.Values("Cache-Control"), ","), ",") {
 		name, value, _ := strings.Cut(strings.TrimSpace(directive), "=")
 		switch strings.ToLower(name) {

@@ -155,7 +155,7 @@ func TestFreshness(t *testing.T) {
 		"private, no-store, max-age=300": {0, false},
 		"max-age=0":                      {0, true},
 	} {
-		fresh, store := freshness(http.Header{"Cache-Control": {header}}, time.Hour)
+		fresh, store := freshness(http.Header{"Cache-Control": {header}}, time.Minute, time.Hour)
 		if fresh != want.fresh || store != want.store {
 			t.Errorf("freshness(%q) = %v, %v, want %v", header, fresh, store, want)
 		}
@@ -350,7 +350,7 @@ func TestAge(t *testing.T) {
 		p.times[version] = now.AddDate(0, 0, -days)
 	}
 	delete(p.times, "1.9.9")
-	gone := p.age(now.AddDate(0, 0, -3), func(version string) bool { return version == "1.9.0" })
+	gone := p.age(now.AddDate(0, 0, -3), false, func(version string) bool { return version == "1.9.0" })
 	if gone != 4 || p.versions["1.9.9"] != nil || p.versions["1.9.0"] == nil {
 		t.Errorf("%d versions went, %d are left", gone, len(p.versions))
 	}
@@ -361,7 +361,7 @@ func TestAge(t *testing.T) {
 	}
 	delete(p.versions, "1.9.0")
 	p.tags = map[string]string{"latest": "2.0.0"}
-	p.age(now.AddDate(0, 0, -3), func(string) bool { return false })
+	p.age(now.AddDate(0, 0, -3), false, func(string) bool { return false })
 	if p.tags["latest"] != "1.5.0" {
 		t.Errorf("latest is %q, want the newest that is not deprecated", p.tags["latest"])
 	}
@@ -400,7 +400,7 @@ func FuzzPackument(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		again.age(time.Now(), func(string) bool { return false })
+		again.age(time.Now(), false, func(string) bool { return false })
 		for tag, version := range again.tags {
 			if again.versions[version] == nil {
 				t.Fatalf("aged tag %q points at %q, which is not there", tag, version)

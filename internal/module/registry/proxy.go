@@ -158,7 +158,7 @@ func (p *Proxy) want() Want { return Want{Full: !p.before.IsZero(), Since: p.o.S
 func (p *Proxy) packument(w http.ResponseWriter, r *http.Request, name string) int {
 	doc, err := p.document(r.Context(), name)
 	if err != nil {
-		return p.fail(w, err)
+		return p.fail(w, r, err)
 	}
 	return p.answer(w, r, "application/vnd.npm.install-v1+json", doc.At(p.o.Origin+"/"))
 }
@@ -175,7 +175,14 @@ func (p *Proxy) document(ctx context.Context, name string) (Document, error) {
 		if err != nil {
 			return doc, err
 		}
-		gone = all.age(p.before, func(version string) bool { return p.o.Exact(name, version) })
+		// What a tenant has at its own registry it trusts, and few of those say when it came.
+		r, private := p.o.Registries.For(name)
+		dated := len(all.times) > 0 || len(all.versions) == 0
+		gone = all.age(p.before, private, func(version string) bool { return p.o.Exact(name, version) })
+		if !dated && len(all.versions) == 0 {
+			return doc, &hearth.Error{Code: hearth.CodeUnavailable, Component: hearth.ComponentPlatform, Reason: "registry_answer",
+				Message: fmt.Sprintf("the npm registry %s does not say when the versions of %s were published, so that --min-release-age cannot be kept; name its version exactly", r.URL(), name)}
+		}
 		doc.body = all.encode()
 	}
 	p.mu.Lock()
@@ -190,7 +197,7 @@ func (p *Proxy) document(ctx context.Context, name string) (Document, error) {
 func (p *Proxy) tarball(w http.ResponseWriter, r *http.Request, name, version string) int {
 	doc, err := p.document(r.Context(), name)
 	if err != nil {
-		return p.fail(w, err)
+		return p.fail(w, r, err)
 	}
 	integrity, ok := doc.Integrity(version)
 	if !ok {
@@ -198,7 +205,7 @@ func (p *Proxy) tarball(w http.ResponseWriter, r *http.Request, name, version st
 	}
 	t, err := p.o.Registries.Tarball(r.Context(), name, version, integrity)
 	if err != nil {
-		return p.fail(w, err)
+		return p.fail(w, r, err)
 	}
 	defer t.Close()
 	return p.answer(w, r, "application/octet-stream", t)
@@ -233,9 +240,11 @@ func (p *Proxy) answer(w http.ResponseWriter, r *http.Request, kind string, body
 }
 
 // fail answers with what went wrong, in words for npm's output.
-func (p *Proxy) fail(w http.ResponseWriter, err error) int {
+func (p *Proxy) fail(w http.ResponseWriter, r *http.Request, err error) int {
 	var e *hearth.Error
 	switch {
+	case r.Context().Err() != nil: // nobody waits for it any more, which is no fault of a registry
+		return refuse(w, http.StatusServiceUnavailable, "the job has ended")
 	case !errors.As(err, &e):
 		p.remember(err)
 		return refuse(w, http.StatusBadGateway, "the registry cannot be asked")
@@ -254,7 +263,7 @@ func (p *Proxy) fail(w http.ResponseWriter, err error) int {
 func (p *Proxy) remember(err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.failure == nil && !errors.Is(err, context.Canceled) {
+	if p.failure == nil {
 		p.failure = err
 	}
 }

@@ -182,6 +182,30 @@ func TestProxyHidesYoungVersions(t *testing.T) {
 	}
 }
 
+func TestProxyNeedsToKnowTheAge(t *testing.T) {
+	t.Parallel()
+	server := registrytest.New(t)
+	server.Publish("@s/x", "1.0.0", nil, nil)
+	server.Publish("@s/x", "1.1.0", nil, nil)
+	server.On("@s/x", registrytest.Body(func(b []byte) []byte { return bytes.Replace(b, []byte(`"time":{`), []byte(`"other":{`), 1) }))
+	o := ProxyOptions{MinAge: time.Hour}
+	p := newProxy(t, server, o)
+	if rec := get(p, "GET", "/@s/x"); rec.Code != 502 || !strings.Contains(rec.Body.String(), "does not say when") {
+		t.Errorf("%d %s", rec.Code, rec.Body)
+	}
+	wantReason(t, p.Failure(), "registry_answer")
+	o.Exact = func(_, version string) bool { return version == "1.0.0" }
+	if got := parse(t, get(newProxy(t, server, o), "GET", "/@s/x").Body.Bytes()); len(got.Versions) != 1 || got.Tags["latest"] != "1.0.0" {
+		t.Errorf("with a version that is named: %+v", got)
+	}
+	o.Exact = nil
+	own := newProxy(t, server, o)
+	own.o.Registries = &Registries{Scopes: map[string]*Registry{"@s": own.o.Registries.Default}}
+	if got := parse(t, get(own, "GET", "/@s/x").Body.Bytes()); len(got.Versions) != 2 {
+		t.Errorf("at a tenant's own registry: %+v", got)
+	}
+}
+
 // serve runs the proxy on a real listener; the returned function ends it and waits.
 func serve(t *testing.T, p *Proxy) (address string, end func()) {
 	t.Helper()

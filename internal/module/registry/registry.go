@@ -30,6 +30,7 @@ type Registry struct {
 	site
 	client *http.Client
 	stall  time.Duration // without a byte of a body
+	most   int64         // bytes of a tarball
 	large  chan struct{} // of one: who reads a large document
 	away   atomic.Int64  // until when, Unix nanoseconds, the registry is taken to be away where there is a copy
 
@@ -181,7 +182,7 @@ func connect(s site) (*Registry, error) {
 		s.authPath = s.base.Path
 	}
 	s.options = s.options.withDefaults()
-	r := &Registry{site: s, stall: s.options.Stall, large: make(chan struct{}, 1), wait: sleep, now: time.Now}
+	r := &Registry{site: s, stall: s.options.Stall, most: MostTarball, large: make(chan struct{}, 1), wait: sleep, now: time.Now}
 	r.client = &http.Client{
 		CheckRedirect: r.checkRedirect,
 		Transport: &http.Transport{

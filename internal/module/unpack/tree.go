@@ -109,7 +109,7 @@ func (t *tree) sorted() ([]Entry, error) {
 
 const (
 	mostHops  = 40        // symlinks that Linux follows in one path
-	mostSteps = 2_000_000 // parts that all links of an archive together may lead through; 0.2 s
+	mostSteps = 2_000_000 // parts that all links of an archive together may lead through
 )
 
 // follow walks where a symlink leads, through all others on the way. A link to nothing is harmless: the

@@ -23,6 +23,7 @@ import (
 //	GET  /exercise/second → 200 [request]  and what when the pool is calm
 //	POST /load      → 200 loaded | 422 failure
 //	POST /preload   → 200 {loaded, took, left}
+//	POST /strip     → 200 code   | 422 why not
 //
 // Silence is the caller's to bound, by its context. Each call has a connection of its own: control
 // is rare, and a connection kept is one more thing that a tenant could leave bytes in.
@@ -44,7 +45,7 @@ func (e *LoadError) Error() string { return e.Reason + ": " + e.Message }
 
 // Ping asks whether the event loop turns.
 func (i *Instance) Ping(ctx context.Context) error {
-	status, _, err := i.ask(ctx, http.MethodGet, "/ping", nil)
+	status, _, err := i.ask(ctx, http.MethodGet, "/ping", nil, maxControl)
 	if err == nil && status != http.StatusOK {
 		err = fmt.Errorf("status %d", status)
 	}
@@ -78,7 +79,7 @@ func (i *Instance) ExerciseMore(ctx context.Context) error {
 func (i *Instance) ExercisedMore() bool { return i.more.Load() }
 
 func (i *Instance) exercise(ctx context.Context, path string) error {
-	status, body, err := i.ask(ctx, http.MethodGet, path, nil)
+	status, body, err := i.ask(ctx, http.MethodGet, path, nil, maxControl)
 	var list []exercise
 	if err == nil && status != http.StatusOK {
 		err = fmt.Errorf("status %d", status)
@@ -129,7 +130,7 @@ func (i *Instance) send(ctx context.Context, list []exercise) (err error) {
 		req.Header.Set("Hearth-Timeout-Ms", "10000")
 		req.Header.Set("Hearth-Prefix", "/run/hearth/exercise/"+e.Version)
 		// Any answer will do: one of the exercises is a function that fails.
-		if _, _, err := exchange(ctx, conn, r, req); err != nil {
+		if _, _, err := exchange(ctx, conn, r, req, maxControl); err != nil {
 			return fmt.Errorf("send %s: %w", e.Version, err)
 		}
 	}
@@ -144,7 +145,7 @@ func (i *Instance) Load(ctx context.Context, function string, version int) (hear
 	if err != nil {
 		return hearth.Loaded{}, fmt.Errorf("load %s/%d: %w", function, version, err)
 	}
-	status, body, err := i.ask(ctx, http.MethodPost, "/load", ask)
+	status, body, err := i.ask(ctx, http.MethodPost, "/load", ask, maxControl)
 	if err != nil {
 		return hearth.Loaded{}, fmt.Errorf("load %s/%d in instance %s: %w", function, version, i.id, err)
 	}
@@ -184,7 +185,7 @@ func (i *Instance) Preload(ctx context.Context, modules string, names []string) 
 	if err != nil {
 		return Preloaded{}, fmt.Errorf("preload instance %s: %w", i.id, err)
 	}
-	status, body, err := i.ask(ctx, http.MethodPost, "/preload", ask)
+	status, body, err := i.ask(ctx, http.MethodPost, "/preload", ask, maxControl)
 	var answer struct {
 		Loaded int      `json:"loaded"`
 		Took   float64  `json:"took"` // ms
@@ -206,8 +207,26 @@ func (i *Instance) Preload(ctx context.Context, modules string, names []string) 
 	return p, nil
 }
 
-// ask makes one exchange on a connection of its own.
-func (i *Instance) ask(ctx context.Context, method, path string, body []byte) (int, []byte, error) {
+// ErrNotStripped is returned for TypeScript that Node.js cannot strip of its types.
+var ErrNotStripped = errors.New("the types cannot be stripped")
+
+// Strip returns TypeScript without its types: as many bytes on as many lines, with blanks for types.
+// Ask before any code of the tenant's has run here, so that it is the shim's answer.
+func (i *Instance) Strip(ctx context.Context, code []byte) ([]byte, error) {
+	status, answer, err := i.ask(ctx, http.MethodPost, "/strip", code, max(maxControl, int64(len(code))))
+	if err != nil {
+		return nil, fmt.Errorf("strip code in instance %s: %w", i.id, err)
+	}
+	if status != http.StatusOK || len(answer) != len(code) || bytes.Count(answer, newline) != bytes.Count(code, newline) {
+		return nil, ErrNotStripped
+	}
+	return answer, nil
+}
+
+var newline = []byte{'\n'}
+
+// ask makes one exchange on a connection of its own; the answer's body has most bytes at most.
+func (i *Instance) ask(ctx context.Context, method, path string, body []byte, most int64) (int, []byte, error) {
 	conn, err := i.dial(ctx, i.control)
 	if err != nil {
 		return 0, nil, err
@@ -221,7 +240,7 @@ func (i *Instance) ask(ctx context.Context, method, path string, body []byte) (i
 		req.Header.Set("Content-Type", "application/json")
 	}
 	req.Close = true
-	res, answer, err := exchange(ctx, conn, bufio.NewReader(io.LimitReader(conn, maxControl)), req)
+	res, answer, err := exchange(ctx, conn, bufio.NewReader(io.LimitReader(conn, most+maxControl)), req, most)
 	if errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) {
 		return 0, nil, fmt.Errorf("the connection ended: %w", err)
 	}

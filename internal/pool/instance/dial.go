@@ -14,7 +14,8 @@ import (
 	"time"
 )
 
-// maxControl bounds an answer on the control socket, header and body, in bytes.
+// maxControl bounds an answer on the control socket, in bytes: its header, and its body unless that is
+// code.
 const maxControl = 256 << 10
 
 // Dial connects to the socket for requests.
@@ -56,18 +57,18 @@ func connect(ctx context.Context, path string) (net.Conn, error) {
 	}
 }
 
-// exchange sends one request over conn and returns the answer, whose body is bounded.
-func exchange(ctx context.Context, conn net.Conn, r *bufio.Reader, req *http.Request) (*http.Response, []byte, error) {
+// exchange sends one request over conn and returns the answer, whose body has most bytes at most.
+func exchange(ctx context.Context, conn net.Conn, r *bufio.Reader, req *http.Request, most int64) (*http.Response, []byte, error) {
 	stop := context.AfterFunc(ctx, func() { conn.SetDeadline(time.Unix(1, 0)) })
 	defer stop()
-	res, body, err := talk(conn, r, req)
+	res, body, err := talk(conn, r, req, most)
 	if err != nil && ctx.Err() != nil {
 		return nil, nil, context.Cause(ctx)
 	}
 	return res, body, err
 }
 
-func talk(conn net.Conn, r *bufio.Reader, req *http.Request) (*http.Response, []byte, error) {
+func talk(conn net.Conn, r *bufio.Reader, req *http.Request, most int64) (*http.Response, []byte, error) {
 	if err := req.Write(conn); err != nil {
 		return nil, nil, err
 	}
@@ -76,12 +77,12 @@ func talk(conn net.Conn, r *bufio.Reader, req *http.Request) (*http.Response, []
 		return nil, nil, err
 	}
 	defer res.Body.Close()
-	body, err := io.ReadAll(io.LimitReader(res.Body, maxControl+1))
+	body, err := io.ReadAll(io.LimitReader(res.Body, most+1))
 	if err != nil {
 		return nil, nil, err
 	}
-	if len(body) > maxControl {
-		return nil, nil, fmt.Errorf("an answer longer than %d bytes", maxControl)
+	if int64(len(body)) > most {
+		return nil, nil, fmt.Errorf("an answer longer than %d bytes", most)
 	}
 	return res, body, nil
 }

@@ -1,6 +1,7 @@
 package instance_test
 
 import (
+	"bytes"
 	"errors"
 	"net"
 	"os"
@@ -33,6 +34,17 @@ func TestTheShimSpeaksTheProtocol(t *testing.T) {
 		}
 		if err := errors.Join(i.Ping(t.Context()), i.Pool(), i.Assign("c")); err != nil {
 			t.Fatal(err)
+		}
+		const typed = "const a: string = 'é'\nexport default a as string\n"
+		if bare, err := i.Strip(t.Context(), []byte(typed)); err != nil || string(bare) != "const a         = 'é'\nexport default a          \n" {
+			t.Errorf("stripped: %q, %v", bare, err)
+		}
+		if _, err := i.Strip(t.Context(), []byte("enum A { B }")); !errors.Is(err, instance.ErrNotStripped) {
+			t.Errorf("an enum: %v, want ErrNotStripped", err)
+		}
+		long := bytes.Repeat([]byte("const a: string = 'text'\n"), int(hearth.LimitCodeBytes.Value/32))
+		if bare, err := i.Strip(t.Context(), long); err != nil || len(bare) != len(long) {
+			t.Errorf("the longest code: %d bytes, %v", len(bare), err)
 		}
 		for n, c := range []struct {
 			code   string

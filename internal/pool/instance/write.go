@@ -24,7 +24,8 @@ type Meta struct {
 	TimeoutMS int               `json:"timeout_ms"`
 	Config    json.RawMessage   `json:"config"`
 	Secrets   map[string]string `json:"secrets"`
-	Modules   string            `json:"modules,omitempty"` // where the instance sees the version's packages
+	Modules   string            `json:"modules,omitempty"`  // where the instance sees the version's packages
+	Stripped  bool              `json:"stripped,omitempty"` // the TypeScript has no types any more
 }
 
 // LogValue keeps the secrets out of logs.

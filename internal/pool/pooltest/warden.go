@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"os"
@@ -41,6 +42,8 @@ type Warden struct {
 	Preload func(i *Instance, modules string, names []string) string
 	// Holding, if set, holds each exercise's answer until it is closed or the host goes away.
 	Holding chan struct{}
+	// Strip answers /strip, with the file; nil can strip nothing. It may Kill.
+	Strip func(w http.ResponseWriter, r *http.Request, i *Instance, code string)
 
 	dir    string
 	exits  chan wire.Exit
@@ -58,6 +61,7 @@ type Manifest struct {
 	Version                     int
 	Entry                       string
 	Secrets                     map[string]string
+	Stripped                    bool
 }
 
 // Instance is one fake instance.
@@ -195,6 +199,13 @@ func (i *Instance) control(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 		fmt.Fprintf(w, `{"loaded":%d,"took":40,"left":[]}`, len(ask.Names))
+	case "/strip":
+		code, _ := io.ReadAll(r.Body)
+		if i.w.Strip == nil {
+			w.WriteHeader(http.StatusUnprocessableEntity)
+			return
+		}
+		i.w.Strip(w, r, i, string(code))
 	case "/load":
 		var ask struct {
 			Function string
@@ -258,6 +269,9 @@ func (i *Instance) manifest(function string, version int) (Manifest, error) {
 	i.containers[m.Tenant+"/"+m.Container] = true
 	return m, nil
 }
+
+// Dir returns the folder that the instance sees as /fn.
+func (i *Instance) Dir() string { return filepath.Join(i.dir, "fn") }
 
 // Label returns the label.
 func (i *Instance) Label() string {

@@ -32,13 +32,16 @@ type Conn struct {
 	raw    syscall.RawConn             // nil when nc is no socket; then it is never used twice
 	poll   func(fd uintptr) (yes bool) // made once, so that silent costs no allocation
 	quiet  bool                        // what poll found
+	turn   func(fd uintptr) (yes bool) // one step of Turn; made once as well
+	turned turned
 	broken atomic.Bool
 
 	// Written by the goroutine that sends the request.
 	out     []byte
 	chunked bool  // the request's body goes in chunks
 	left    int64 // bytes of the body that are still to be written, unless chunked
-	wrote   bool  // a byte of this request may have reached the instance
+	writes  int   // in how many pieces the request has left so far
+	sent    int   // how many bytes of it
 	ended   bool  // the request is complete
 
 	// Written by the goroutine that reads the response.
@@ -61,6 +64,7 @@ func newConn(p *Pool, nc net.Conn) *Conn {
 			c.raw = raw
 		}
 	}
+	c.turn = c.turnStep
 	c.poll = func(fd uintptr) bool {
 		fds := [1]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN | unix.POLLRDHUP}}
 		n, err := unix.Poll(fds[:], 0)
@@ -126,7 +130,23 @@ func (c *Conn) Unanswered(err error) bool {
 }
 
 // Unsent reports whether no byte of the request has left.
-func (c *Conn) Unsent() bool { return !c.wrote }
+func (c *Conn) Unsent() bool { return c.writes == 0 }
+
+// wholeMost is how long a request may be that Node.js reads whole or not at all: Linux keeps what one
+// write sent in one piece (half a socket's buffer, about 100 KiB), and Node.js reads 64 KiB at a time.
+const wholeMost = 48 << 10
+
+// Unread reports whether err says that the other side closed the connection and had read nothing of
+// the request: it left in one piece, and a unix socket that is closed with bytes unread, or before it
+// was accepted, resets the connection, while one that has read them all ends it.
+func (c *Conn) Unread(err error) bool {
+	_, unix := c.nc.(*net.UnixConn)
+	if !unix || c.got || c.broken.Load() {
+		return false
+	}
+	reset := errors.Is(err, syscall.ECONNRESET)
+	return c.writes == 0 && (reset || errors.Is(err, syscall.EPIPE)) || c.writes == 1 && c.sent <= wholeMost && reset
+}
 
 // Reused reports whether the connection carried an earlier exchange.
 func (c *Conn) Reused() bool { return c.reused }
@@ -144,7 +164,7 @@ func (c *Conn) reset() {
 		c.out = make([]byte, 0, outSize)
 	}
 	c.out, c.r, c.w = c.out[:0], 0, 0
-	c.chunked, c.left, c.wrote, c.ended = false, 0, false, false
+	c.chunked, c.left, c.writes, c.sent, c.ended = false, 0, 0, 0, false
 	c.got, c.head, c.upgrade, c.keep, c.interims = false, false, false, false, 0
 	clear(c.res.Header) // no text of this answer stays while the connection waits
 	c.res = Response{Header: c.res.Header[:0]}

@@ -273,7 +273,7 @@ func testSettling(t *testing.T, f *Fixture) {
 	doc := DependentDocument("acme", "hello")
 	doc.Refresh = true
 	s = must2(f.PutFunction(ctx, doc))(t)
-	if s.Latest.Number != 2 || s.Latest.Settled || s.Active.Number != 1 {
+	if s.Latest.Number != 2 || s.Latest.Settled || !s.Latest.Refresh || s.Active.Number != 1 {
 		t.Fatalf("refreshed: %+v", s)
 	}
 	// What npm or a package's build said is tried again by the same document.
@@ -336,11 +336,13 @@ func testLeases(t *testing.T, f *Fixture) {
 	// One that ends its builders is given up.
 	f.Add(Tree(Pure("poison", "1")), "acme")
 	for i := range 10 {
-		jobs := must(f.ClaimContents(ctx, "one", false, 10))(t)
+		jobs := must(f.ClaimContents(ctx, fmt.Sprint("dying-", i), false, 10))(t)
 		if len(jobs) != 1 {
 			t.Fatalf("loss %d: %+v", i, jobs)
 		}
 		f.Expire(jobs[0].Content)
+		// A builder that lives, though its heartbeats are late, loses nothing to itself.
+		equal(t, "its own", len(must(f.ClaimContents(ctx, fmt.Sprint("dying-", i), false, 10))(t)), 0)
 	}
 	equal(t, "claims after ten losses", len(must(f.ClaimContents(ctx, "one", false, 10))(t)), 0)
 	if s := must(f.TreeState(ctx, Tree(Pure("poison", "1")).Key))(t); s.Failure == nil || s.Failure.Reason != "platform" {
@@ -401,6 +403,30 @@ func testFailures(t *testing.T, f *Fixture) {
 		}
 		f.Due(j.Content)
 	}
+	// And it puts off what else waits for that registry, and nothing else, until it is back.
+	f.Add(Tree(Pure("b", "1"), Pure("c", "1")), "acme")
+	private := Pure("d", "1")
+	private.Tenant, private.Content = strings.Repeat("a", 26), Key("private d")
+	f.Add(forged(private), "acme")
+	jobs := must(f.ClaimContents(ctx, "one", false, 1))(t)
+	must(f.FailContent(ctx, jobs[0], store.FaultAwayAll, hearth.Failure{Message: "away"}, time.Minute))(t)
+	jobs = must(f.ClaimContents(ctx, "one", false, 10))(t)
+	if len(jobs) != 1 || jobs[0].Package.Package != "d" {
+		t.Fatalf("claimed while the registry is away: %+v", jobs)
+	}
+	must(f.FinishContents(ctx, []store.Built{f.Build(jobs[0])}))(t)
+	if err := f.RegistryBack(ctx, ""); err != nil {
+		t.Fatal(err)
+	}
+	jobs = must(f.ClaimContents(ctx, "another", false, 10))(t)
+	equal(t, "claimed when it is back", len(jobs), 3)
+	for _, j := range jobs {
+		if j.Package.Package != "a" {
+			must(f.FinishContents(ctx, []store.Built{f.Build(j)}))(t)
+			continue
+		}
+		f.Expire(j.Content)
+	}
 	// Our own trouble: three attempts, each later, then a dead letter.
 	var last time.Duration
 	for attempt := range 3 {
@@ -429,7 +455,7 @@ func testFailures(t *testing.T, f *Fixture) {
 	}
 	equal(t, "queued", len(must(f.ClaimContents(ctx, "one", false, 10))(t)), 0)
 	page, _, err := f.Packages(ctx, "", "", 0)
-	if err != nil || len(page) != 1 || page[0].State != "failed" || page[0].Failure == nil || page[0].Attempts != 2 {
+	if err != nil || len(page) != 4 || page[0].State != "failed" || page[0].Failure == nil || page[0].Attempts != 2 {
 		t.Fatalf("listed: %+v, %v", page, err)
 	}
 	// And forgotten when its time is over and somebody asks.
@@ -625,7 +651,8 @@ func testArchives(t *testing.T, f *Fixture) {
 	if raw := must(io.ReadAll(r))(t); string(raw) != a.Content || digest != b.Digest || size != int64(len(raw)) {
 		t.Fatalf("read %q, %s, %d", raw, digest, size)
 	}
-	// A damaged one is built again.
+	// One that is missing is built again, and a damaged one.
+	equal(t, "heal what is whole", must(f.HealTree(ctx, Tree(a).Key, "acme", true))(t), 0)
 	if err := f.RebuildContent(ctx, a.Content, orphan, "acme"); err != nil {
 		t.Fatal(err)
 	}
@@ -725,6 +752,9 @@ func testRevocations(t *testing.T, f *Fixture) {
 	if len(all) != 1 || len(store.Revoked(all, tree)) != 1 || len(store.Revoked(all, Tree(Pure("bad", "2")))) != 0 {
 		t.Fatalf("revocations: %+v", all)
 	}
+	if trees := must(f.RevokedTrees(ctx))(t); len(trees) != 1 || trees[tree.Key].Reason != "it steals keys" {
+		t.Fatalf("revoked trees: %+v", trees)
+	}
 	must(f.Revoke(ctx, "bad", "1.0.0", "for another reason"))(t)
 	if err := f.Restore(ctx, "bad", "1.0.0"); err != nil {
 		t.Fatal(err)
@@ -817,4 +847,42 @@ func testPrune(t *testing.T, f *Fixture) {
 	if state := f.Add(old, "acme"); len(state.Missing) != 2 {
 		t.Fatalf("asked again: %+v", state)
 	}
+}
+
+func testRegistries(t *testing.T, f *Fixture) {
+	ctx := t.Context()
+	acme := f.Tenant("acme")
+	f.Tenant("other")
+	put := func(tenant, scope, url, token string) (bool, error) {
+		return f.PutRegistry(ctx, tenant, store.Registry{Scope: scope, URL: url}, token)
+	}
+	_, err := put("nobody", "@acme", "https://npm.example/", "t")
+	wantCode(t, "of no tenant", err, hearth.CodeNotFound)
+	for _, scope := range []string{"", "acme", "@", "@" + strings.Repeat("a", 255)} {
+		_, err := put("acme", scope, "https://npm.example/", "t")
+		wantCode(t, "scope "+scope, err, hearth.CodeInvalid)
+	}
+	equal(t, "created", must(put("acme", "@acme", "https://npm.example/", "s3cret"))(t), true)
+	equal(t, "put again", must(put("acme", "@acme", "https://npm.example/b/", "s3cret2"))(t), false)
+	all := must(f.Registries(ctx, "acme"))(t)
+	if len(all) != 1 || all[0].Scope != "@acme" || all[0].URL != "https://npm.example/b/" || time.Since(all[0].UpdatedAt) > time.Minute {
+		t.Fatalf("listed: %+v", all)
+	}
+	id, token, err := f.RegistryToken(ctx, "acme", "@acme")
+	if err != nil || id != acme.ID || token != "s3cret2" {
+		t.Fatalf("token: %q, %q, %v", id, token, err)
+	}
+	// Another tenant has nothing of it, and a row copied to it does not open.
+	equal(t, "another's", len(must(f.Registries(ctx, "other"))(t)), 0)
+	_, _, err = f.RegistryToken(ctx, "other", "@acme")
+	wantCode(t, "another's token", err, hearth.CodeNotFound)
+	Exec(t, f.Store, `INSERT INTO registries SELECT 'other', scope, url, sealed, updated_at FROM registries`)
+	_, _, err = f.RegistryToken(ctx, "other", "@acme")
+	wantCode(t, "a copied token", err, hearth.CodeUnavailable)
+	_, err = f.Registries(ctx, "nobody")
+	wantCode(t, "list of no tenant", err, hearth.CodeNotFound)
+	if err := f.DeleteRegistry(ctx, "acme", "@acme"); err != nil {
+		t.Fatal(err)
+	}
+	wantCode(t, "delete again", f.DeleteRegistry(ctx, "acme", "@acme"), hearth.CodeNotFound)
 }

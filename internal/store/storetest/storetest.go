@@ -39,6 +39,7 @@ func Run(t *testing.T, open Opener) {
 		"tenancy":            testTenancy,
 		"code":               testCode,
 		"sweep":              testSweep,
+		"stripped":           testStripped,
 		"idempotency":        testIdempotency,
 		"trees":              testTrees,
 		"settling":           testSettling,
@@ -52,6 +53,7 @@ func Run(t *testing.T, open Opener) {
 		"revocations":        testRevocations,
 		"packages":           testPackages,
 		"prune":              testPrune,
+		"registries":         testRegistries,
 		"parallel writers":   testParallel,
 		"linearizable":       testLinearizable,
 	} {
@@ -847,6 +849,70 @@ func testCode(t *testing.T, f *Fixture) {
 		if _, err := f.Code(ctx, digest); err == nil {
 			t.Fatalf("code of %q: no error", digest)
 		}
+	}
+}
+
+// What a version is without types is that version's alone, and goes with it.
+func testStripped(t *testing.T, f *Fixture) {
+	ctx := t.Context()
+	f.Container("acme", "main")
+	keep := func(name, bare string) hearth.Version {
+		v := *f.Put(name, "the same code").Latest
+		digest, err := f.KeepStripped(ctx, v.FunctionID, v.Number, []hearth.File{{Path: "index.ts", Data: []byte(bare)}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		v.Status, v.Loaded, v.Stripped = hearth.StatusReady, hearth.Loaded{Model: hearth.ModelFetch}, digest
+		if err := f.Settle(ctx, v); err != nil {
+			t.Fatal(err)
+		}
+		return v
+	}
+	read := func(v hearth.Version) string {
+		files, err := f.StrippedCode(ctx, v.FunctionID, v.Number, v.Stripped)
+		if err != nil || len(files) != 1 || files[0].Path != "index.ts" {
+			t.Fatalf("stripped code of %s: %v, %v", v.Function, files, err)
+		}
+		return string(files[0].Data)
+	}
+	mine, yours := keep("mine", "mine"), keep("yours", "yours")
+	if mine.Digest != yours.Digest || mine.Stripped == yours.Stripped {
+		t.Fatalf("digests %q and %q", mine.Stripped, yours.Stripped)
+	}
+	equal(t, "stripped code", read(mine)+" "+read(yours), "mine yours")
+	_, err := f.StrippedCode(ctx, mine.FunctionID, mine.Number, yours.Stripped)
+	equal(t, "reason", wantCode(t, "another version's digest", err, hearth.CodeUnavailable).Reason, "code_damaged")
+	got, err := f.GetVersion(ctx, "acme", "main", "mine", 1)
+	if err != nil || got.Stripped != mine.Stripped || got.Loaded != mine.Loaded {
+		t.Fatalf("version: %+v, %v", got, err)
+	}
+	routes, err := f.Routes(ctx, "acme", "main")
+	if err != nil || len(routes) != 2 || routes[0].Stripped == "" || routes[0].Stripped == routes[1].Stripped || routes[0].Loaded != mine.Loaded {
+		t.Fatalf("routes: %+v, %v", routes, err)
+	}
+	failed := *f.Put("failed", "bad").Latest
+	if failed.Stripped, err = f.KeepStripped(ctx, failed.FunctionID, failed.Number, []hearth.File{{Path: "index.ts"}}); err != nil {
+		t.Fatal(err)
+	}
+	building := *f.Put("building", "bad").Latest // a node died between keeping and settling
+	if building.Stripped, err = f.KeepStripped(ctx, building.FunctionID, building.Number, []hearth.File{{Path: "index.ts"}}); err != nil {
+		t.Fatal(err)
+	}
+	failed.Status, failed.Failure = hearth.StatusFailed, &hearth.Failure{Reason: "load"}
+	if err := f.Settle(ctx, failed); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.DeleteFunction(ctx, "acme", "main", "yours", none); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := f.Sweep(ctx, -time.Hour); n != 2 || err != nil {
+		t.Fatalf("sweep: %d, %v; want those of the failed and the deleted", n, err)
+	}
+	equal(t, "stripped code after the sweep", read(mine), "mine")
+	must(f.StrippedCode(ctx, building.FunctionID, building.Number, building.Stripped))(t)
+	for _, v := range []hearth.Version{yours, failed} {
+		_, err := f.StrippedCode(ctx, v.FunctionID, v.Number, v.Stripped)
+		equal(t, "reason", wantCode(t, "swept code of "+v.Function, err, hearth.CodeUnavailable).Reason, "code_missing")
 	}
 }
 

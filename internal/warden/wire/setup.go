@@ -7,6 +7,8 @@ import "hearth/internal/config"
 type Setup struct {
 	Config  *config.Config `json:"config"` // paths are those of the node process
 	Version string         `json:"version"`
+	// Node is the exact version of Node.js of each runtime, which compiled packages are bound to.
+	Node map[string]string `json:"node"`
 }
 
 // NodeArgv0 is argv[0] of the node process, by which the one binary knows what it is.

@@ -174,8 +174,16 @@ func Redirect(to string) Mode {
 	}
 }
 
-// Huge pads a packument with a field of so many bytes.
+// Huge pads a packument with so many bytes, in fields of 1 MiB.
 func Huge(size int) Mode {
+	return insert(func() string {
+		field := `"padding":"` + strings.Repeat("x", 1<<20) + `",`
+		return strings.Repeat(field, size>>20)
+	})
+}
+
+// LongValue adds one field of so many bytes to a packument.
+func LongValue(size int) Mode {
 	return insert(func() string { return `"padding":"` + strings.Repeat("x", size) + `",` })
 }
 

@@ -3,9 +3,10 @@
 -- +goose Up
 
 -- tree: NULL, its packages are not settled yet; '', it has none; else trees.key. lock: sha256 of the
--- package-lock.json that it was settled by.
+-- package-lock.json that it was settled by. refresh: what the registry said before does not count.
 ALTER TABLE versions ADD COLUMN tree TEXT DEFAULT '' CHECK (length(tree) IN (0, 64)) CHECK (tree IS NOT NULL OR status <> 'ready');
 ALTER TABLE versions ADD COLUMN lock TEXT CHECK (length(lock) = 71);
+ALTER TABLE versions ADD COLUMN refresh INTEGER NOT NULL DEFAULT 0 CHECK (refresh IN (0, 1));
 
 DROP INDEX versions_building;
 CREATE INDEX versions_building ON versions (created_at, function_id, number) WHERE status = 'building' AND tree IS NOT NULL;
