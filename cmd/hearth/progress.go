@@ -10,7 +10,7 @@ import (
 )
 
 // plainEvery is how often, where no line can be rewritten, another one tells of counts that grew.
-const plainEvery = 5 * time.Second
+const plainEvery = 2 * time.Second
 
 // status shows what is waited for: on a terminal one line that is rewritten, with how long it takes;
 // elsewhere a line for each step.
