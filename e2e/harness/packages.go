@@ -1,6 +1,9 @@
 package harness
 
 import (
+	"os"
+	"path/filepath"
+	"strings"
 	"testing"
 
 	"hearth"
@@ -61,4 +64,17 @@ func keepPackages(t testing.TB) {
 			t.Fatalf("make the images that packages are built in: %d %v %s", a.Status, a.Err, a.Body)
 		}
 	}
+}
+
+// Frozen lists the cgroups of this hearth that are frozen: instances that have loaded packages ahead.
+func (n *Node) Frozen() []string {
+	var out []string
+	for _, dir := range Cgroups(n.block) {
+		for file, word := range map[string]string{"freezer.state": "FROZEN", "cgroup.events": "frozen 1"} {
+			if text, err := os.ReadFile(filepath.Join(dir, file)); err == nil && strings.Contains(string(text), word) {
+				out = append(out, filepath.Base(dir))
+			}
+		}
+	}
+	return out
 }
