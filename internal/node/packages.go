@@ -9,6 +9,7 @@ import (
 	"maps"
 	"runtime"
 	"slices"
+	"strings"
 	"sync"
 
 	"golang.org/x/sync/errgroup"
@@ -56,7 +57,8 @@ func newPackages(ctx context.Context, n *Node) (_ *packages, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if p.shared, err = n.images.registry.With(registry.Options{Cache: cache, Spool: "."}); err != nil {
+	if p.shared, err = n.images.registry.With(registry.Options{Cache: cache, Spool: ".",
+		Hooks: registry.Hooks{Request: n.metrics.RegistryRequest, Cache: n.metrics.Packument, Bytes: n.metrics.RegistryBytes}}); err != nil {
 		return nil, err
 	}
 	p.registers = &registry.Registries{Default: p.shared}
@@ -64,12 +66,13 @@ func newPackages(ctx context.Context, n *Node) (_ *packages, err error) {
 		return nil, err
 	}
 	p.builder, err = build.New(ctx, build.Config{Store: n.store, Fetcher: fetcher{p}, Host: shelf{p.host}, Sandboxes: sandboxes{p, n.client},
-		Queue: buildQueueFile, Dir: ".", Builders: n.cfg.Builders, Log: n.log})
+		Queue: buildQueueFile, Dir: ".", Builders: n.cfg.Builders, Hooks: build.Hooks{Done: n.metrics.PackageBuilt}, Log: n.log})
 	if err != nil {
 		return nil, err
 	}
 	p.module = module.New(module.Config{Store: n.store, Locker: locker{p, n}, Builder: p.builder, Host: shelf{p.host},
-		Platform: platform(), ABI: func(rt string) string { return rt + "@" + n.setup.Node[rt] }, LockTTL: n.cfg.LockTTL, Log: n.log})
+		Platform: platform(), ABI: func(rt string) string { return rt + "@" + n.setup.Node[rt] }, LockTTL: n.cfg.LockTTL,
+		Hooks: module.Hooks{Locked: n.metrics.PackagesLocked, Settled: n.metrics.PackagesSettled}, Log: n.log})
 	return p, nil
 }
 
@@ -136,7 +139,7 @@ type archives struct{ *store.Store }
 
 func (a archives) Open(ctx context.Context, content string) (io.ReadCloser, string, error) {
 	r, digest, _, err := a.OpenArchive(ctx, content)
-	return r, digest, err
+	return r, strings.TrimPrefix(digest, "sha256-"), err
 }
 
 // shelf shows the host store to those who speak of it in their own words.
