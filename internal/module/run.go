@@ -135,7 +135,8 @@ func refusal(err error) *hearth.Failure {
 
 // settle takes the version through all stages once.
 func (r *run) settle(ctx context.Context) error {
-	r.tell(func(p *Progress) { p.Stage, p.Waiting = StageLocking, "" })
+	// What it waited for stands until it was had: asking a registry that is away takes longer than the pause.
+	r.tell(func(p *Progress) { p.Stage = StageLocking })
 	lock, digest, err := r.lock(ctx)
 	if err != nil {
 		return err
@@ -152,7 +153,7 @@ func (r *run) settle(ctx context.Context) error {
 		return err
 	}
 	r.tell(func(p *Progress) {
-		p.Stage = StageBuilding
+		p.Stage, p.Waiting = StageBuilding, ""
 		p.Build = build.Progress{Tree: t.Key, Total: state.Total, Known: state.Ready}
 	})
 	if state.Failure != nil {
