@@ -128,7 +128,7 @@ func Limits() []Limit {
 		LimitHeaderBytes, LimitHeaderFields, LimitURIBytes, LimitParsedBody, LimitHeaderTime, LimitBodyIdle,
 		LimitUpgradeIdle, LimitKeepAlive, LimitTimeout, LimitQueue, LimitQueueTime, LimitTrialTime,
 		LimitDocument, LimitCodeBytes, LimitCodeFiles, LimitConfigBytes, LimitSecrets, LimitSecretBytes,
-		LimitDependencies, LimitOverrides, LimitLockBytes, LimitPackages, LimitJSONDepth, LimitJSONValues, LimitListItems, LimitVersions, LimitWait, LimitTenants,
+		LimitDependencies, LimitOverrides, LimitLockBytes, LimitPackages, LimitJSONDepth, LimitJSONValues, LimitListItems, LimitVersions, LimitWait, LimitRegistries, LimitTenants,
 		LimitContainers, LimitFunctions, LimitIdempotencyKeys,
 		LimitLogLine, LimitLogRate, LimitLogFunction,
 		LimitMemory, LimitCPUs, LimitPids, LimitTmp, LimitInstances, LimitConcurrency,

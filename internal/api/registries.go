@@ -1,6 +1,8 @@
 package api
 
 import (
+	"github.com/danielgtaylor/huma/v2"
+
 	"hearth"
 	"hearth/internal/store"
 )
@@ -98,4 +100,19 @@ func (f *fields) registry(v *value, at string, c *store.RegistryChange, check fu
 		}
 	}
 	return len(f.errs) == had
+}
+
+// adjustRegistries says of schemas what a Go type cannot.
+func adjustRegistries(all huma.Registry) {
+	for name, about := range map[string]string{"Registry": "Where a tenant's packages of one scope come from.", "PutRegistry": "The registry of one scope."} {
+		if s := all.Map()[name]; s != nil {
+			s.Description = about
+		}
+	}
+	if s := all.Map()["PutTenant"]; s != nil {
+		one := s.Properties["registries"].AdditionalProperties
+		if one, ok := one.(*huma.Schema); ok && one.Ref != "" {
+			s.Properties["registries"].AdditionalProperties = &huma.Schema{AnyOf: []*huma.Schema{one, {Type: "null"}}}
+		}
+	}
 }

@@ -150,7 +150,7 @@ func Options() []Option {
 			More:  "Otherwise what npm's own configuration names: `NPM_CONFIG_REGISTRY`, the npmrc files, else the installed `npm`.",
 			set:   text(func(c *Config) *string { return &c.NPMRegistry }, optional(registry)),
 			get:   func(c *Config) string { return c.NPMRegistry }},
-		{Name: "private-registries", Arg: "NETWORKS", Example: "10.20.0.0/16,192.0.2.7",
+		{Name: "private-registries", Arg: "CIDR,…", Example: "10.20.0.0/16,192.0.2.7",
 			About: "private networks that tenants' npm registries may be in",
 			More:  "A tenant names the registry of its scopes, and Hearth asks it: without this at public addresses only. On a loopback network named here a registry may do without TLS.",
 			set: func(c *Config, s string) (err error) {
