@@ -75,6 +75,7 @@ var (
 	LimitListItems       = Limit{"list_items", 100, "count", "The number of items in a page of a list", raiseFixed}
 	LimitVersions        = Limit{"versions", 20, "count", "The number of versions kept of a function, beside the active one", raiseFixed}
 	LimitWait            = Limit{"wait_ms", 300_000, "ms", "The time a deploy's answer may be held", raiseFixed}
+	LimitRegistries      = Limit{"registries", 20, "count", "The number of scopes of a tenant that have, or had, a registry of its own", raiseFixed}
 	LimitTenants         = Limit{"tenants", 100_000, "count", "The number of tenants", raiseFixed}
 	LimitContainers      = Limit{"containers", 1000, "count", "The number of containers of a tenant", raiseFixed}
 	LimitFunctions       = Limit{"functions", 1000, "count", "The number of functions of a container", raiseFixed}
@@ -136,7 +137,7 @@ func Limits() []Limit {
 		LimitHeaderBytes, LimitHeaderFields, LimitURIBytes, LimitParsedBody, LimitHeaderTime, LimitBodyIdle,
 		LimitUpgradeIdle, LimitKeepAlive, LimitTimeout, LimitQueue, LimitQueueTime, LimitTrialTime,
 		LimitDocument, LimitCodeBytes, LimitCodeFiles, LimitConfigBytes, LimitSecrets, LimitSecretBytes,
-		LimitDependencies, LimitOverrides, LimitLockBytes, LimitPackages, LimitJSONDepth, LimitJSONValues, LimitListItems, LimitVersions, LimitWait, LimitTenants,
+		LimitDependencies, LimitOverrides, LimitLockBytes, LimitPackages, LimitJSONDepth, LimitJSONValues, LimitListItems, LimitVersions, LimitWait, LimitRegistries, LimitTenants,
 		LimitContainers, LimitFunctions, LimitIdempotencyKeys,
 		LimitLogLine, LimitLogRate, LimitLogFunction,
 		LimitMemory, LimitCPUs, LimitPids, LimitTmp, LimitInstances, LimitConcurrency,

@@ -4,12 +4,19 @@ import "time"
 
 // Tenant is a customer of the SaaS; it owns containers and never trusts another tenant.
 type Tenant struct {
-	ID        string // 128 random bits; a tenant deleted and made again has another
-	Name      string
-	Limits    TenantLimits
-	Revision  int64 // grows with each write; the ETag
-	CreatedAt time.Time
-	UpdatedAt time.Time
+	ID         string // 128 random bits; a tenant deleted and made again has another
+	Name       string
+	Limits     TenantLimits
+	Registries map[string]Registry // by scope, such as @acme; nil in lists
+	Revision   int64               // grows with each write; the ETag
+	CreatedAt  time.Time
+	UpdatedAt  time.Time
+}
+
+// Registry is the npm registry that a tenant's packages of one scope come from, and from no other.
+type Registry struct {
+	URL   string // "": it had one once, so now they come from nowhere
+	Token bool   // whether one is set; it is never shown
 }
 
 // TenantLimits are the most that one of the tenant's containers may set, and the tenant's instances

@@ -37,6 +37,21 @@ func ValidSecretName(s string) bool {
 	return true
 }
 
+// ValidScope reports whether s may be the scope of a tenant's packages: ^@[a-z0-9~-][a-z0-9._~-]{0,100}$.
+func ValidScope(s string) bool {
+	if len(s) < 2 || len(s) > 102 || s[0] != '@' {
+		return false
+	}
+	for i := 1; i < len(s); i++ {
+		c := s[i]
+		plain := c >= 'a' && c <= 'z' || c >= '0' && c <= '9' || c == '~' || c == '-'
+		if !plain && (i == 1 || c != '.' && c != '_') {
+			return false
+		}
+	}
+	return true
+}
+
 // CheckFilePath says why p may not be the path of a function's file, or nil. Paths are relative,
 // slash separated and canonical; no part is "." or "..", nothing is longer than the file system of
 // an instance takes, and node_modules belongs to the platform.

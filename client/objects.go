@@ -9,11 +9,12 @@ import (
 
 // Tenant is a customer; it owns containers.
 type Tenant struct {
-	Meta      `json:"-"`
-	Name      string       `json:"name"`
-	Limits    TenantLimits `json:"limits"`
-	CreatedAt time.Time    `json:"created_at"`
-	UpdatedAt time.Time    `json:"updated_at"`
+	Meta       `json:"-"`
+	Name       string              `json:"name"`
+	Limits     TenantLimits        `json:"limits"`
+	Registries map[string]Registry `json:"registries"` // by scope, such as @acme; nil in lists
+	CreatedAt  time.Time           `json:"created_at"`
+	UpdatedAt  time.Time           `json:"updated_at"`
 }
 
 // TenantLimits are the most that one of the tenant's containers may set, and its instances in all.
@@ -26,7 +27,21 @@ type TenantLimits struct {
 
 // TenantSpec is what PutTenant writes.
 type TenantSpec struct {
-	Limits TenantLimits `json:"limits,omitzero"`
+	Limits     TenantLimits             `json:"limits,omitzero"`
+	Registries map[string]*RegistrySpec `json:"registries,omitempty"` // merged: absent keeps, nil removes
+}
+
+// Registry is the npm registry that a tenant's packages of one scope come from.
+type Registry struct {
+	URL   string `json:"url"`   // "": they come from nowhere, since their registry was removed
+	Token bool   `json:"token"` // whether one is set
+}
+
+// RegistrySpec is how a scope's registry is set.
+type RegistrySpec struct {
+	URL    string  `json:"url,omitempty"`
+	Token  *string `json:"token,omitempty"`  // "" removes it; nil keeps the one that was set for this URL
+	Public bool    `json:"public,omitempty"` // instead of a URL: the public registry has the scope, as if it had never had one
 }
 
 // Container is an isolation boundary that a tenant owns.

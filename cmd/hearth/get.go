@@ -55,9 +55,9 @@ func (s *session) showTenant(t client.Tenant) error {
 	if s.asJSON {
 		return printJSON(s.streams, t)
 	}
-	return pairs(s.out, []string{"tenant", t.Name}, []string{"memory of an instance, most", mib(t.Limits.MemoryMiB)},
-		[]string{"processors of an instance, most", number(t.Limits.CPUs)}, []string{"instances, most", strconv.Itoa(t.Limits.MaxInstances)},
-		[]string{"updated", when(t.UpdatedAt)})
+	rows := [][]string{{"tenant", t.Name}, {"memory of an instance, most", mib(t.Limits.MemoryMiB)},
+		{"processors of an instance, most", number(t.Limits.CPUs)}, {"instances, most", strconv.Itoa(t.Limits.MaxInstances)}}
+	return pairs(s.out, append(append(rows, registryRows(t)...), []string{"updated", when(t.UpdatedAt)})...)
 }
 
 func (s *session) showContainer(c client.Container) error {

@@ -7,17 +7,20 @@ import (
 )
 
 func tenantCommand(io *streams) *cobra.Command {
-	return group("tenant", "Make tenants and set their limits", tenantSetCommand(io))
+	return group("tenant", "Make tenants, set their limits and their npm registries", tenantSetCommand(io))
 }
 
 func tenantSetCommand(io *streams) *cobra.Command {
 	var l client.TenantLimits
-	c := &cobra.Command{Use: "set TENANT", Short: "Make a tenant, or change its limits", Long: "Makes a tenant, or changes those of its limits that flags name; 0 is the default.",
+	var r registryFlags
+	c := &cobra.Command{Use: "set TENANT", Short: "Make a tenant, or change its limits and npm registries",
+		Long: "Makes a tenant, or changes those of its limits and registries that flags name; limit 0 is the default.\n\n" + registryHelp,
 		Args: exactly(1, aTenant)}
 	s := io.connect(c)
 	c.Flags().IntVar(&l.MemoryMiB, "memory-mib", 0, "the most memory an instance may be given, in `MIB`")
 	c.Flags().Float64Var(&l.CPUs, "cpus", 0, "the most `PROCESSORS` an instance may be given")
 	c.Flags().IntVar(&l.MaxInstances, "max-instances", 0, "`INSTANCES` of all its containers together")
+	r.add(c)
 	c.RunE = func(cmd *cobra.Command, args []string) error {
 		p, err := parsePlace(args[0], aTenant)
 		if err != nil {
@@ -39,6 +42,9 @@ func tenantSetCommand(io *streams) *cobra.Command {
 		change(cmd, "memory-mib", &spec.Limits.MemoryMiB, l.MemoryMiB)
 		change(cmd, "cpus", &spec.Limits.CPUs, l.CPUs)
 		change(cmd, "max-instances", &spec.Limits.MaxInstances, l.MaxInstances)
+		if spec.Registries, err = r.spec(was.Registries, s.in); err != nil {
+			return err
+		}
 		t, err := api.PutTenant(cmd.Context(), p.tenant, spec, condition)
 		if err != nil {
 			return err

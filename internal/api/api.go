@@ -19,7 +19,7 @@ import (
 
 // Store is the durable state; *store.Store is one.
 type Store interface {
-	PutTenant(ctx context.Context, t hearth.Tenant, pre store.Precondition) (hearth.Tenant, bool, error)
+	PutTenant(ctx context.Context, t hearth.Tenant, pre store.Precondition, registries ...store.RegistryChange) (hearth.Tenant, bool, error)
 	GetTenant(ctx context.Context, name string) (hearth.Tenant, error)
 	ListTenants(ctx context.Context, cursor string, limit int) ([]hearth.Tenant, string, error)
 	DeleteTenant(ctx context.Context, name string, recursive bool, pre store.Precondition) error
@@ -81,7 +81,7 @@ type Pool struct {
 	Ready int `json:"ready" doc:"How many are ready now."`
 }
 
-// Config is what the API is made of. All fields but CheckHost are needed.
+// Config is what the API is made of. All fields but CheckHost and CheckRegistry are needed.
 type Config struct {
 	Store    Store
 	Deployer Deployer
@@ -97,6 +97,9 @@ type Config struct {
 	URL func(r *http.Request, tenant, container, function string) string
 	// CheckHost, if set, refuses requests for other hosts with its error (auth.Hosts).
 	CheckHost func(*http.Request) error
+	// CheckRegistry, if set, says what is wrong with a registry of a tenant, in words that its scope
+	// stands before, and without its token.
+	CheckRegistry func(store.RegistryChange) error
 }
 
 type api struct {

@@ -283,7 +283,7 @@ func (broken) ListTenants(context.Context, string, int) ([]hearth.Tenant, string
 	return nil, "", fmt.Errorf("secret of the disk")
 }
 
-func (broken) PutTenant(context.Context, hearth.Tenant, store.Precondition) (hearth.Tenant, bool, error) {
+func (broken) PutTenant(context.Context, hearth.Tenant, store.Precondition, ...store.RegistryChange) (hearth.Tenant, bool, error) {
 	panic("secret of the house")
 }
 

@@ -220,6 +220,7 @@ func adjust(registry huma.Registry) {
 			s.Description = about
 		}
 	}
+	adjustRegistries(registry)
 	if s := registry.Map()["PutFunction"]; s != nil {
 		s.Properties["files"].AdditionalProperties = &huma.Schema{OneOf: []*huma.Schema{
 			{Type: huma.TypeString, Description: "Text."},

@@ -250,7 +250,7 @@ func TestSchemasAndDecodersKnowTheSameFields(t *testing.T) {
 		t.Errorf("PutFunction has %v, want %v", got, want)
 	}
 	for name, decode := range map[string]func(*value) error{
-		"PutTenant": func(v *value) error { _, err := decodeTenant(v); return err },
+		"PutTenant": func(v *value) error { _, _, err := (&api{}).decodeTenant(v); return err },
 		"PutContainer": func(v *value) error {
 			_, err := decodeContainer(v, hearth.DefaultTenantLimits(), []string{"runc"})
 			return err

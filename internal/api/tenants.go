@@ -12,6 +12,8 @@ import (
 // tenantBody documents what decodeTenant reads.
 type tenantBody struct {
 	Limits *tenantLimitsBody `json:"limits,omitempty" doc:"Limits of the tenant; absent ones have their defaults."`
+
+	Registries map[string]registryBody `json:"registries,omitempty" writeOnly:"true" doc:"npm registries by scope, such as @acme, merged with those that there are: absent keeps. null removes one; the scope's packages then come from nowhere, not from the public registry, until it has another or is public. At most 20 scopes."`
 }
 
 type tenantLimitsBody struct {
@@ -20,7 +22,11 @@ type tenantLimitsBody struct {
 	MaxInstances int     `json:"max_instances,omitempty" minimum:"1" maximum:"1000" default:"20" doc:"Instances of all the tenant's containers together."`
 }
 
+const tenantListExample = `{"name":"acme","limits":{"memory_mib":2048,"cpus":4,"max_instances":20},
+	"created_at":"2026-03-01T09:30:00.123456Z","updated_at":"2026-03-01T09:30:00.123456Z"}`
+
 const tenantExample = `{"name":"acme","limits":{"memory_mib":2048,"cpus":4,"max_instances":20},
+	"registries":{"@acme":{"url":"https://npm.acme.example/","token":true}},
 	"created_at":"2026-03-01T09:30:00.123456Z","updated_at":"2026-03-01T09:30:00.123456Z"}`
 
 func (a *api) tenants() []operation {
@@ -29,9 +35,9 @@ func (a *api) tenants() []operation {
 	one := sample{"The tenant.", tenantView{}, tenantExample}
 	return []operation{
 		{Operation: huma.Operation{Method: http.MethodPut, Path: path, OperationID: "put-tenant", Tags: tags,
-			Summary: "Create a tenant or replace its limits"},
+			Summary: "Create a tenant or replace its limits", Description: "Registries are merged; their tokens are never answered."},
 			conditions: creates,
-			body:       &sample{"The limits.", tenantBody{}, `{"limits":{"max_instances":20}}`},
+			body:       &sample{"The limits, and changes of registries.", tenantBody{}, `{"limits":{"max_instances":20},"registries":{"@acme":{"url":"https://npm.acme.example/","token":"npm_1"},"@old":null}}`},
 			answers:    map[int]sample{200: one, 201: one},
 			run:        a.putTenant},
 		{Operation: huma.Operation{Method: http.MethodGet, Path: path, OperationID: "get-tenant", Tags: tags,
@@ -49,27 +55,27 @@ func (a *api) tenants() []operation {
 		{Operation: huma.Operation{Method: http.MethodGet, Path: "/v1/tenants", OperationID: "list-tenants", Tags: tags,
 			Summary: "List tenants"},
 			query:   []string{"limit", "cursor"},
-			answers: map[int]sample{200: {"A page of tenants, by name.", list[tenantView]{}, `{"items":[` + tenantExample + `],"next":""}`}},
+			answers: map[int]sample{200: {"A page of tenants, by name.", list[tenantView]{}, `{"items":[` + tenantListExample + `],"next":""}`}},
 			run:     a.listTenants},
 	}
 }
 
-func decodeTenant(doc *value) (hearth.Tenant, error) {
+func (a *api) decodeTenant(doc *value) (t hearth.Tenant, registries []store.RegistryChange, err error) {
 	var f fields
-	var t hearth.Tenant
-	if f.object(doc, "", "limits") {
+	if f.object(doc, "", "limits", "registries") {
 		t.Limits = f.tenantLimits(doc.member("limits"), "limits")
+		registries = f.registries(doc.member("registries"), a.CheckRegistry)
 	}
-	return t, f.err()
+	return t, registries, f.err()
 }
 
 func (a *api) putTenant(r *request) (answer, error) {
-	t, err := decodeTenant(r.body)
+	t, registries, err := a.decodeTenant(r.body)
 	if err != nil {
 		return answer{}, err
 	}
 	t.Name = r.tenant
-	t, created, err := a.Store.PutTenant(r.Context(), t, r.pre)
+	t, created, err := a.Store.PutTenant(r.Context(), t, r.pre, registries...)
 	if err != nil {
 		return answer{}, err
 	}

@@ -12,10 +12,11 @@ import (
 // /openapi.json says of them.
 
 type tenantView struct {
-	Name      string           `json:"name" doc:"Name of the tenant."`
-	Limits    tenantLimitsView `json:"limits" doc:"The limits in force, defaults filled in."`
-	CreatedAt time.Time        `json:"created_at" doc:"When the tenant was made."`
-	UpdatedAt time.Time        `json:"updated_at" doc:"When it was last written."`
+	Name       string                  `json:"name" doc:"Name of the tenant."`
+	Limits     tenantLimitsView        `json:"limits" doc:"The limits in force, defaults filled in."`
+	CreatedAt  time.Time               `json:"created_at" doc:"When the tenant was made."`
+	Registries map[string]registryView `json:"registries,omitzero" doc:"Its npm registries by scope; absent in lists."`
+	UpdatedAt  time.Time               `json:"updated_at" doc:"When it was last written."`
 }
 
 type tenantLimitsView struct {
@@ -110,7 +111,8 @@ func page[S, T any](from []S, next string, view func(S) T) list[T] {
 }
 
 func viewTenant(t hearth.Tenant) tenantView {
-	return tenantView{Name: t.Name, Limits: tenantLimitsView(t.Limits.Effective()), CreatedAt: t.CreatedAt.UTC(), UpdatedAt: t.UpdatedAt.UTC()}
+	return tenantView{Name: t.Name, Limits: tenantLimitsView(t.Limits.Effective()), Registries: viewRegistries(t.Registries),
+		CreatedAt: t.CreatedAt.UTC(), UpdatedAt: t.UpdatedAt.UTC()}
 }
 
 // viewContainer shows a container of a tenant with these limits, on a node with this isolation.

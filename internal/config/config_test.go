@@ -36,7 +36,7 @@ func TestDefaults(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := &Config{
-		Listen: "127.0.0.1:8080", TrustedProxies: []netip.Prefix{}, ExposeStart: true,
+		Listen: "127.0.0.1:8080", TrustedProxies: []netip.Prefix{}, PrivateRegistries: []netip.Prefix{}, ExposeStart: true,
 		DataDir: "/var/lib/hearth", RunDir: "/run/hearth",
 		Database: "sqlite:/var/lib/hearth/node/hearth.db", Blobs: "file:/var/lib/hearth/node/blobs",
 		Keeper: "file:/var/lib/hearth/keeper.key", AdminTokenFile: "/var/lib/hearth/admin.token",

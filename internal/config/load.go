@@ -86,7 +86,7 @@ func Load(args, environ []string) (*Loaded, error) {
 		if source == SourceDefault {
 			value = strings.ReplaceAll(value, "{data-dir}", l.Config.DataDir)
 			if value == "" { // no default: the zero value, except for lists, which JSON should show as []
-				if o.Name == "trusted-proxies" {
+				if o.Name == "trusted-proxies" || o.Name == "private-registries" {
 					_ = o.set(l.Config, "")
 				}
 				l.Values = append(l.Values, Value{o.Name, "", source, chosen.origin})

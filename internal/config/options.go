@@ -150,6 +150,14 @@ func Options() []Option {
 			More:  "Otherwise what npm's own configuration names: `NPM_CONFIG_REGISTRY`, the npmrc files, else the installed `npm`.",
 			set:   text(func(c *Config) *string { return &c.NPMRegistry }, optional(registry)),
 			get:   func(c *Config) string { return c.NPMRegistry }},
+		{Name: "private-registries", Arg: "CIDR,…", Example: "10.20.0.0/16,192.0.2.7",
+			About: "private networks that tenants' npm registries may be in",
+			More:  "A tenant names the registry of its scopes, and Hearth asks it: without this at public addresses only. On a loopback network named here a registry may do without TLS.",
+			set: func(c *Config, s string) (err error) {
+				c.PrivateRegistries, err = prefixes(s)
+				return err
+			},
+			get: func(c *Config) string { return joinPrefixes(c.PrivateRegistries) }},
 		{Name: "lock-ttl", Arg: "DURATION", Default: "1h", Example: "10m",
 			About: "how long the same dependencies get the same versions",
 			More:  "A deploy of the same dependencies within this time does not ask the registry for newer versions; `?refresh=true` does.",

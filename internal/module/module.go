@@ -23,9 +23,9 @@ type Store interface {
 	Settle(ctx context.Context, v hearth.Version) error
 	SettleTree(ctx context.Context, v hearth.Version, tree, lock string) error
 
-	CachedLock(ctx context.Context, tenant string, m hearth.Manifest, ttl time.Duration) (lock []byte, digest string, err error)
+	CachedLock(ctx context.Context, tenant, registries string, m hearth.Manifest, ttl time.Duration) (lock []byte, digest string, err error)
 	PutLock(ctx context.Context, lock []byte) (digest string, err error)
-	CacheLock(ctx context.Context, tenant string, m hearth.Manifest, digest string) error
+	CacheLock(ctx context.Context, tenant, registries string, m hearth.Manifest, digest string) error
 
 	AddTree(ctx context.Context, t *plan.Tree, tenant string) (store.TreeState, error)
 	TreeState(ctx context.Context, key string) (store.TreeState, error)
@@ -36,10 +36,17 @@ type Store interface {
 
 // LockRequest is a manifest to resolve.
 type LockRequest struct {
-	Tenant   string // name
-	Manifest hearth.Manifest
-	Lock     []byte // the user's package-lock.json; nil: none
-	Refresh  bool   // what the registry said before does not count
+	Tenant     string // name
+	Registries string // state of the tenant's registries; by those in another one it must not be made
+	Manifest   hearth.Manifest
+	Lock       []byte // the user's package-lock.json; nil: none
+	Refresh    bool   // what the registry said before does not count
+}
+
+// Private is what of all names belongs to one tenant.
+type Private struct {
+	Whose func(name string) (id string) // see plan.Options; nil: nobody's
+	State string                        // of the tenant's registries: another one after every change
 }
 
 // Locker makes a package-lock.json of a manifest. Its error is a *Refused when the manifest is at fault;
@@ -79,8 +86,8 @@ type Config struct {
 
 	Platform plan.Platform
 	ABI      func(runtime string) string // all that a compiled package depends on beside the platform
-	// Private says whose package a name is, for one tenant (its name): see plan.Options. Nil: nobody's.
-	Private func(ctx context.Context, tenant string) (func(name string) (id string), error)
+	// Private says whose package a name is, for one tenant (its name). Nil: nobody's.
+	Private func(ctx context.Context, tenant string) (Private, error)
 
 	LockTTL time.Duration // for so long a manifest is not resolved again; default an hour
 	Locks   int           // locks that are made at once; default 2, each has a sandbox

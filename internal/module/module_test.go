@@ -155,7 +155,7 @@ func (w *world) Start(context.Context, string, string) (build.Sandbox, error) {
 	return nil, errors.New("nothing here has scripts")
 }
 
-func (w *world) Put(context.Context, string, *unpack.Content, string) error { return nil }
+func (w *world) Put(context.Context, string, string, *unpack.Content, string) error { return nil }
 
 func (w *world) Find(key string) (string, bool) {
 	w.mu.Lock()

@@ -137,11 +137,18 @@ func refusal(err error) *hearth.Failure {
 func (r *run) settle(ctx context.Context) error {
 	// What it waited for stands until it was had: asking a registry that is away takes longer than the pause.
 	r.tell(func(p *Progress) { p.Stage = StageLocking })
-	lock, digest, err := r.lock(ctx)
+	var private Private
+	if f := r.m.cfg.Private; f != nil {
+		var err error
+		if private, err = f(ctx, r.v.Tenant); err != nil {
+			return fmt.Errorf("read registries of tenant %s: %w", r.v.Tenant, err)
+		}
+	}
+	lock, digest, err := r.lock(ctx, private.State)
 	if err != nil {
 		return err
 	}
-	t, err := r.plan(ctx, lock)
+	t, err := r.plan(lock, private)
 	if err != nil {
 		return err
 	}
@@ -173,14 +180,14 @@ func (r *run) settle(ctx context.Context) error {
 
 // lock returns the version's package-lock.json: the user's, one that was made a short while ago, or a new
 // one. However many versions of a tenant ask for the same at once, it is made once.
-func (r *run) lock(ctx context.Context) ([]byte, string, error) {
+func (r *run) lock(ctx context.Context, registries string) ([]byte, string, error) {
 	cfg, began := r.m.cfg, time.Now()
 	told := func(result string) {
 		if f := cfg.Hooks.Locked; f != nil {
 			f(result, time.Since(began))
 		}
 	}
-	request := LockRequest{Tenant: r.v.Tenant, Manifest: r.v.Manifest, Refresh: r.v.Refresh}
+	request := LockRequest{Tenant: r.v.Tenant, Registries: registries, Manifest: r.v.Manifest, Refresh: r.v.Refresh}
 	if r.v.Manifest.Lock != "" {
 		files, err := cfg.Store.Code(ctx, r.v.Digest)
 		if err != nil {
@@ -192,13 +199,13 @@ func (r *run) lock(ctx context.Context) ([]byte, string, error) {
 		}
 		request.Lock = files[i].Data
 	} else if !r.v.Refresh {
-		lock, digest, err := cfg.Store.CachedLock(ctx, r.v.Tenant, r.v.Manifest, cfg.LockTTL)
+		lock, digest, err := cfg.Store.CachedLock(ctx, r.v.Tenant, registries, r.v.Manifest, cfg.LockTTL)
 		if err != nil || lock != nil {
 			told("cached")
 			return lock, digest, err
 		}
 	}
-	f := r.m.flight(fmt.Sprint(r.v.Tenant, " ", store.LockKey(r.v.Manifest), " ", r.v.Refresh), request)
+	f := r.m.flight(fmt.Sprint(r.v.Tenant, " ", registries, " ", store.LockKey(r.v.Manifest), " ", r.v.Refresh), request)
 	select {
 	case <-ctx.Done():
 		return nil, "", context.Cause(ctx)
@@ -256,22 +263,16 @@ func (m *Module) makeLock(ctx context.Context, request LockRequest) (lock []byte
 	}
 	digest, err = m.cfg.Store.PutLock(ctx, lock)
 	if err == nil && request.Lock == nil {
-		err = m.cfg.Store.CacheLock(ctx, request.Tenant, request.Manifest, digest)
+		err = m.cfg.Store.CacheLock(ctx, request.Tenant, request.Registries, request.Manifest, digest)
 	}
 	return lock, digest, err
 }
 
 // plan makes the tree of a lock.
-func (r *run) plan(ctx context.Context, lock []byte) (*plan.Tree, error) {
-	o := plan.Options{Runtime: r.v.Manifest.Runtime, Platform: r.m.cfg.Platform}
+func (r *run) plan(lock []byte, private Private) (*plan.Tree, error) {
+	o := plan.Options{Runtime: r.v.Manifest.Runtime, Platform: r.m.cfg.Platform, Private: private.Whose}
 	if f := r.m.cfg.ABI; f != nil {
 		o.ABI = f(o.Runtime)
-	}
-	if f := r.m.cfg.Private; f != nil {
-		var err error
-		if o.Private, err = f(ctx, r.v.Tenant); err != nil {
-			return nil, fmt.Errorf("read registries of tenant %s: %w", r.v.Tenant, err)
-		}
 	}
 	l, err := plan.Parse(lock)
 	if err != nil {

@@ -242,7 +242,7 @@ func (n *Node) management(admin *auth.Admin) http.Handler {
 				Pool: api.Pool{Size: n.cfg.Pool, Ready: ready}}
 		},
 		URL:       n.url,
-		CheckHost: n.hostCheck(),
+		CheckHost: n.hostCheck(), CheckRegistry: n.packs.registers.check,
 	})
 	scrape := n.metricsHandler(admin)
 	// Not a ServeMux, which redirects unclean paths before the API can refuse them.

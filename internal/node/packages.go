@@ -14,6 +14,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"hearth"
 	"hearth/internal/module"
 	"hearth/internal/module/build"
 	"hearth/internal/module/builder"
@@ -43,7 +44,7 @@ type packages struct {
 	builder   *build.Builder
 	module    *module.Module
 	shared    *registry.Registry
-	registers *registry.Registries // of a tenant without registries of its own
+	registers *registers
 }
 
 func newPackages(ctx context.Context, n *Node) (_ *packages, err error) {
@@ -61,7 +62,7 @@ func newPackages(ctx context.Context, n *Node) (_ *packages, err error) {
 		Hooks: registry.Hooks{Request: n.metrics.RegistryRequest, Cache: n.metrics.Packument, Bytes: n.metrics.RegistryBytes}}); err != nil {
 		return nil, err
 	}
-	p.registers = &registry.Registries{Default: p.shared}
+	p.registers = newRegisters(n.store, p.shared, registry.ReachOf(n.cfg.PrivateRegistries), registry.Options{Cache: cache, Spool: "."})
 	if p.host, err = host.Open(host.Config{Dir: packagesDir, KeyFile: packagesKey, Limit: n.cfg.PackageDisk, Archives: archives{n.store}, Log: n.log}); err != nil {
 		return nil, err
 	}
@@ -71,7 +72,7 @@ func newPackages(ctx context.Context, n *Node) (_ *packages, err error) {
 		return nil, err
 	}
 	p.module = module.New(module.Config{Store: n.store, Locker: locker{p, n}, Builder: p.builder, Host: shelf{p.host},
-		Platform: platform(), ABI: func(rt string) string { return rt + "@" + n.setup.Node[rt] }, LockTTL: n.cfg.LockTTL,
+		Platform: platform(), ABI: func(rt string) string { return rt + "@" + n.setup.Node[rt] }, Private: p.registers.private, LockTTL: n.cfg.LockTTL,
 		Hooks: module.Hooks{Locked: n.metrics.PackagesLocked, Settled: n.metrics.PackagesSettled}, Log: n.log})
 	return p, nil
 }
@@ -103,6 +104,9 @@ func (p *packages) close() error {
 	}
 	if p.host != nil {
 		errs = append(errs, p.host.Close())
+	}
+	if p.registers != nil {
+		p.registers.close()
 	}
 	if p.shared != nil {
 		p.shared.Close()
@@ -155,23 +159,32 @@ func (s shelf) Ensure(ctx context.Context, t *plan.Tree) (build.Linked, error) {
 	return build.Linked(l), err
 }
 
-// of returns the registries of a tenant.
-func (p *packages) of(string) *registry.Registries { return p.registers }
-
-// fetcher fetches tarballs from a tenant's registries.
+// fetcher fetches tarballs from the registries of a tenant, which it is told by its id.
 type fetcher struct{ p *packages }
 
 func (f fetcher) Tarball(ctx context.Context, tenant, name, version, integrity string) (io.ReadCloser, error) {
-	return f.p.of(tenant).Tarball(ctx, name, version, integrity)
+	registries, err := f.p.registers.byID(ctx, tenant)
+	if err != nil {
+		return nil, err
+	}
+	t, err := registries.Tarball(ctx, name, version, integrity)
+	if err != nil { // not in the interface, where nil would not be nil
+		return nil, err
+	}
+	return t, nil
 }
 
-// sandboxes starts build sandboxes with the registry behind them.
+// sandboxes starts build sandboxes with the registries of a tenant, by its id, behind them.
 type sandboxes struct {
 	p      *packages
 	warden builder.Warden
 }
 
 func (s sandboxes) Start(ctx context.Context, rt, tenant string) (build.Sandbox, error) {
+	registries, err := s.p.registers.byID(ctx, tenant)
+	if err != nil {
+		return nil, err
+	}
 	if err := s.p.images.Build(ctx, rt); err != nil {
 		return nil, err
 	}
@@ -179,7 +192,7 @@ func (s sandboxes) Start(ctx context.Context, rt, tenant string) (build.Sandbox,
 	if err != nil {
 		return nil, err
 	}
-	proxy := registry.NewProxy(registry.ProxyOptions{Registries: s.p.of(tenant), Log: s.p.log})
+	proxy := registry.NewProxy(registry.ProxyOptions{Registries: registries, Log: s.p.log})
 	// Not the caller's context, which may be that of one step: Close ends it.
 	serving, stop := context.WithCancel(context.WithoutCancel(ctx))
 	b := &buildBox{Sandbox: box, stop: stop}
@@ -216,17 +229,25 @@ type locker struct {
 
 func (l locker) Lock(ctx context.Context, r module.LockRequest) ([]byte, error) {
 	m := r.Manifest
+	registries, err := l.p.registers.inState(ctx, r.Tenant, r.Registries)
+	if err != nil {
+		return nil, err
+	}
 	done, err := lock.Resolve(ctx, lock.Request{Dependencies: m.Dependencies, OptionalDependencies: m.OptionalDependencies,
 		PeerDependencies: m.PeerDependencies, Overrides: m.Overrides, Lock: r.Lock, MinReleaseAge: l.n.cfg.MinReleaseAge, Refresh: r.Refresh},
-		lock.Options{Registries: l.p.of(r.Tenant), Log: l.p.log, Open: func(ctx context.Context) (lock.Sandbox, error) {
+		lock.Options{Registries: registries, Log: l.p.log, Open: func(ctx context.Context) (lock.Sandbox, error) {
 			if err := l.p.images.Build(ctx, m.Runtime); err != nil {
 				return nil, err
 			}
 			return builder.Start(ctx, l.n.client, m.Runtime)
 		}})
 	var refused *lock.Error
-	if errors.As(err, &refused) {
+	var denied *hearth.Error
+	switch {
+	case errors.As(err, &refused):
 		return nil, &module.Refused{Failure: refused.Failure}
+	case errors.As(err, &denied) && denied.Reason == "registry_denied": // waiting makes no credentials
+		return nil, &module.Refused{Failure: hearth.Failure{Reason: lock.Reason, Message: denied.Message}}
 	}
 	if err != nil {
 		return nil, fmt.Errorf("lock dependencies: %w", err)

@@ -63,11 +63,11 @@ func (s *Store) Lock(ctx context.Context, digest string) ([]byte, error) {
 	return raw, nil
 }
 
-// CachedLock returns the lock that a manifest of this tenant resolved to no longer than ttl ago; nil:
-// there is none.
-func (s *Store) CachedLock(ctx context.Context, tenant string, m hearth.Manifest, ttl time.Duration) (lock []byte, digest string, err error) {
-	err = s.reader.QueryRowContext(ctx, `SELECT lock FROM lock_cache WHERE tenant = $1 AND manifest = $2 AND at > $3`,
-		tenant, LockKey(m), now()-ttl.Microseconds()).Scan(&digest)
+// CachedLock returns the lock that a manifest of this tenant resolved to no longer than ttl ago, with
+// registries in this state (TenantRegistries.State); nil: there is none.
+func (s *Store) CachedLock(ctx context.Context, tenant, registries string, m hearth.Manifest, ttl time.Duration) (lock []byte, digest string, err error) {
+	err = s.reader.QueryRowContext(ctx, `SELECT lock FROM lock_cache WHERE tenant = $1 AND manifest = $2 AND at > $3 AND registries = $4`,
+		tenant, LockKey(m), now()-ttl.Microseconds(), registries).Scan(&digest)
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, "", nil
 	}
@@ -83,8 +83,9 @@ func (s *Store) CachedLock(ctx context.Context, tenant string, m hearth.Manifest
 	return lock, digest, nil
 }
 
-// CacheLock remembers what a manifest of this tenant resolved to. The lock is in the blob store.
-func (s *Store) CacheLock(ctx context.Context, tenant string, m hearth.Manifest, digest string) error {
+// CacheLock remembers what a manifest of this tenant resolved to, with registries in this state. The
+// lock is in the blob store.
+func (s *Store) CacheLock(ctx context.Context, tenant, registries string, m hearth.Manifest, digest string) error {
 	return s.write(ctx, func(tx *sql.Tx) error {
 		n, err := count(ctx, tx, 1, `SELECT 1 FROM tenants WHERE name = $1`, tenant)
 		if err != nil || n == 0 { // deleted meanwhile
@@ -95,8 +96,9 @@ func (s *Store) CacheLock(ctx context.Context, tenant string, m hearth.Manifest,
 		} else if !there {
 			return fmt.Errorf("cache lock %s: %w", digest, ErrBlobGone)
 		}
-		_, err = tx.ExecContext(ctx, `INSERT INTO lock_cache (tenant, manifest, lock, at) VALUES ($1, $2, $3, $4)
-			ON CONFLICT (tenant, manifest) DO UPDATE SET lock = excluded.lock, at = excluded.at`, tenant, LockKey(m), digest, now())
+		_, err = tx.ExecContext(ctx, `INSERT INTO lock_cache (tenant, manifest, lock, at, registries) VALUES ($1, $2, $3, $4, $5)
+			ON CONFLICT (tenant, manifest) DO UPDATE SET lock = excluded.lock, at = excluded.at, registries = excluded.registries`,
+			tenant, LockKey(m), digest, now(), registries)
 		return err
 	})
 }

@@ -22,11 +22,17 @@ func getTenant(ctx context.Context, q querier, name string) (hearth.Tenant, erro
 	return scanTenant(q.QueryRowContext(ctx, `SELECT `+tenantColumns+` FROM tenants WHERE name = $1`, name))
 }
 
-// PutTenant creates the tenant or replaces its limits. Only Name and Limits are read. The same
-// document again changes nothing. Errors: invalid, precondition_failed, conflict (too many tenants).
-func (s *Store) PutTenant(ctx context.Context, t hearth.Tenant, pre Precondition) (out hearth.Tenant, created bool, err error) {
+// PutTenant creates the tenant or replaces its limits, and changes those of its registries that are
+// named. Only Name and Limits are read. The same document again changes nothing. Errors: invalid,
+// precondition_failed, conflict (too many tenants).
+func (s *Store) PutTenant(ctx context.Context, t hearth.Tenant, pre Precondition, registries ...RegistryChange) (out hearth.Tenant, created bool, err error) {
 	if !hearth.ValidName(t.Name) {
 		return out, false, invalidName("name")
+	}
+	for _, c := range registries {
+		if err := c.check(); err != nil {
+			return out, false, err
+		}
 	}
 	changed := false
 	err = s.write(ctx, func(tx *sql.Tx) error {
@@ -35,7 +41,11 @@ func (s *Store) PutTenant(ctx context.Context, t hearth.Tenant, pre Precondition
 		switch {
 		case errors.Is(err, sql.ErrNoRows):
 			created = true
-			out, err = insertTenant(ctx, tx, t, pre)
+			if out, err = insertTenant(ctx, tx, t, pre); err == nil {
+				if _, err = s.mergeRegistries(ctx, tx, out, registries); err == nil {
+					out.Registries, err = tenantRegistries(ctx, tx, t.Name)
+				}
+			}
 			return err
 		case err != nil:
 			return err
@@ -43,14 +53,21 @@ func (s *Store) PutTenant(ctx context.Context, t hearth.Tenant, pre Precondition
 		if err := pre.present("tenant", out.ID, out.Revision); err != nil {
 			return err
 		}
-		if out.Limits == t.Limits {
-			return nil
+		if changed, err = s.mergeRegistries(ctx, tx, out, registries); err != nil {
+			return err
+		}
+		if out.Limits == t.Limits && !changed {
+			out.Registries, err = tenantRegistries(ctx, tx, t.Name)
+			return err
 		}
 		changed = true
 		out, err = scanTenant(tx.QueryRowContext(ctx, `UPDATE tenants
 			SET memory_mib = $2, cpus = $3, max_instances = $4, revision = revision + 1, updated_at = CASE WHEN updated_at > $5 THEN updated_at ELSE $5 END
 			WHERE name = $1 RETURNING `+tenantColumns,
 			t.Name, t.Limits.MemoryMiB, t.Limits.CPUs, t.Limits.MaxInstances, now()))
+		if err == nil {
+			out.Registries, err = tenantRegistries(ctx, tx, t.Name)
+		}
 		return err
 	})
 	if err != nil {
@@ -81,15 +98,23 @@ func insertTenant(ctx context.Context, tx *sql.Tx, t hearth.Tenant, pre Precondi
 // GetTenant returns one tenant, or not_found.
 func (s *Store) GetTenant(ctx context.Context, name string) (hearth.Tenant, error) {
 	t, err := getTenant(ctx, s.reader, name)
+	if err == nil {
+		t.Registries, err = tenantRegistries(ctx, s.reader, name)
+	}
 	if err != nil {
 		return hearth.Tenant{}, orNotFound(err, "tenant")
 	}
 	return t, nil
 }
 
+func tenantRegistries(ctx context.Context, q querier, tenant string) (map[string]hearth.Registry, error) {
+	rows, err := readRegistries(ctx, q, tenant)
+	return showRegistries(rows), err
+}
+
 const listTenants = `SELECT ` + tenantColumns + ` FROM tenants WHERE name > $1 ORDER BY name LIMIT $2`
 
-// ListTenants returns a page of tenants by name. Cursor "" is the first page and next "" says that
+// ListTenants returns a page of tenants by name, without their registries. Cursor "" is the first page and next "" says that
 // this was the last; limit 0 is the most, hearth.LimitListItems. All lists work this way.
 func (s *Store) ListTenants(ctx context.Context, cursor string, limit int) (page []hearth.Tenant, next string, err error) {
 	const list = "tenants"

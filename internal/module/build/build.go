@@ -43,9 +43,9 @@ type Linked struct {
 
 // Host is the package store of this node.
 type Host interface {
-	// Put takes in a content that was just unpacked; digest is the sha256 of its archive in hex. It is a
+	// Put takes in a content that was just unpacked, of a tenant (its id) or shared (""); digest is the sha256 of its archive in hex. It is a
 	// matter of speed only: Ensure fetches what is not here.
-	Put(ctx context.Context, content string, c *unpack.Content, digest string) error
+	Put(ctx context.Context, content, tenant string, c *unpack.Content, digest string) error
 	Ensure(ctx context.Context, t *plan.Tree) (Linked, error)
 	Hold(key string)
 	Release(key string)

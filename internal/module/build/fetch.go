@@ -49,7 +49,7 @@ func (b *Builder) publish(ctx context.Context, w *work, c *unpack.Content, befor
 	}
 	put := func() {
 		// Its own trouble is told by Ensure, which tries again.
-		if err := b.cfg.Host.Put(ctx, w.job.Content, c, digest); err != nil && ctx.Err() == nil {
+		if err := b.cfg.Host.Put(ctx, w.job.Content, w.job.Package.Tenant, c, digest); err != nil && ctx.Err() == nil {
 			b.cfg.Log.Warn("cannot keep a content that was just built on this node", "content", w.job.Content, "err", err)
 		}
 	}

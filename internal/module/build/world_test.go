@@ -96,7 +96,7 @@ func (w *world) Tarball(ctx context.Context, tenant, name, version, integrity st
 	return io.NopCloser(bytes.NewReader(tarball(name))), nil
 }
 
-func (w *world) Put(ctx context.Context, content string, c *unpack.Content, digest string) error {
+func (w *world) Put(ctx context.Context, content, tenant string, c *unpack.Content, digest string) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.put[content] = digest

@@ -17,12 +17,13 @@ import (
 )
 
 // Put takes in a content that the caller has just unpacked, so that a builder's own node does not read
-// its archive again. digest is that of the archive. The caller keeps c and closes it.
-func (s *Store) Put(ctx context.Context, id string, c *unpack.Content, digest string) error {
+// its archive again. tenant is the id of the one that it is private to, "" shared; digest is that of the
+// archive. The caller keeps c and closes it.
+func (s *Store) Put(ctx context.Context, id, tenant string, c *unpack.Content, digest string) error {
 	if err := checkHex("content", id); err != nil {
 		return err
 	}
-	err := s.once(ctx, ofContent(id), s.hasContent(id), func() error { return s.unpackContent(ctx, id, c, digest) })
+	err := s.once(ctx, ofContent(id), s.hasContent(id), func() error { return s.unpackContent(ctx, id, ownerOf(tenant), c, digest) })
 	return explain("unpack content "+id, err)
 }
 
@@ -31,7 +32,7 @@ func (s *Store) hasContent(id string) func() bool {
 }
 
 // fetch makes sure that a content is here, and says whether it had to come from the archives.
-func (s *Store) fetch(ctx context.Context, id string) (fetched bool, err error) {
+func (s *Store) fetch(ctx context.Context, id string, whose owner) (fetched bool, err error) {
 	err = s.once(ctx, ofContent(id), s.hasContent(id), func() error {
 		c, digest, err := s.open(ctx, id)
 		if err != nil {
@@ -39,7 +40,7 @@ func (s *Store) fetch(ctx context.Context, id string) (fetched bool, err error) 
 		}
 		defer c.Close()
 		fetched = true
-		return s.unpackContent(ctx, id, c, digest)
+		return s.unpackContent(ctx, id, whose, c, digest)
 	})
 	return fetched, err
 }
@@ -60,7 +61,7 @@ func (s *Store) open(ctx context.Context, id string) (*unpack.Content, string, e
 
 // unpackContent writes the files that no other content has, then the record that makes the content be
 // there. The caller has its claim.
-func (s *Store) unpackContent(ctx context.Context, id string, c *unpack.Content, digest string) error {
+func (s *Store) unpackContent(ctx context.Context, id string, whose owner, c *unpack.Content, digest string) error {
 	var need int64
 	for i := range c.Entries {
 		need += blocks(c.Entries[i].Size)
@@ -68,16 +69,16 @@ func (s *Store) unpackContent(ctx context.Context, id string, c *unpack.Content,
 	if err := s.reserve(need); err != nil {
 		return err
 	}
-	err := s.writeContent(ctx, id, c, digest)
+	err := s.writeContent(ctx, id, whose, c, digest)
 	if isFull(err) && s.evictSome(need) {
-		err = s.writeContent(ctx, id, c, digest)
+		err = s.writeContent(ctx, id, whose, c, digest)
 	}
 	s.add(-need) // what was really written is counted where it was
 	return err
 }
 
-func (s *Store) writeContent(ctx context.Context, id string, c *unpack.Content, digest string) (err error) {
-	l := &list{digest: digest, born: s.born(), items: make([]item, len(c.Entries))}
+func (s *Store) writeContent(ctx context.Context, id string, whose owner, c *unpack.Content, digest string) (err error) {
+	l := &list{digest: digest, born: s.born(), owner: whose, items: make([]item, len(c.Entries))}
 	has := make(map[fileKey]bool, c.Stats.Files)
 	keys := make([]fileKey, 0, c.Stats.Files)
 	defer func() {
@@ -95,7 +96,7 @@ func (s *Store) writeContent(ctx context.Context, id string, c *unpack.Content, 
 		if e.Kind != unpack.File {
 			continue
 		}
-		if it.key, err = keyOf(c, e); err != nil {
+		if it.key, err = keyOf(c, e, whose); err != nil {
 			return err
 		}
 		if has[it.key] {
@@ -118,8 +119,8 @@ func (s *Store) writeContent(ctx context.Context, id string, c *unpack.Content, 
 }
 
 // keyOf hashes a file of a content.
-func keyOf(c *unpack.Content, e *unpack.Entry) (fileKey, error) {
-	k := fileKey{exec: e.Exec}
+func keyOf(c *unpack.Content, e *unpack.Entry, whose owner) (fileKey, error) {
+	k := fileKey{exec: e.Exec, owner: whose}
 	if data, ok := c.Bytes(e); ok {
 		k.sum = sha256.Sum256(data)
 		return k, nil

@@ -3,7 +3,8 @@
 //
 //	p/{name of key}/node_modules/{name}   a package; beside it symlinks to what it depends on
 //	t/{name of tree}/node_modules/{name}  symlinks to packages; t/…/hoisted what npm would have hoisted
-//	files/ab/abcd…                        one inode for equal files of equal mode, hard-linked into p
+//	files/ab/abcd…                        one inode for equal files of equal mode, hard-linked into p; those
+//	                                      of a tenant's private packages are shared within the tenant only
 //	index/                                c-{content}: its files; p-… and t-…: how each was linked
 //	tmp/                                  what is being made or removed; emptied at start
 //	boot, synced                          what a loss of power may have left (see sync.go)

@@ -101,6 +101,7 @@ type work struct {
 	name     string
 	record   treeRecord
 	packages map[string]*packageRecord // by name in p
+	private  map[string]owner          // of those contents that are a tenant's alone
 	order    []string                  // what a package depends on comes before it, but for cycles
 	pins     []string
 	fetched  atomic.Int64
@@ -111,7 +112,7 @@ func (s *Store) newWork(t *plan.Tree) (*work, error) {
 	if err := checkHex("key", t.Key); err != nil {
 		return nil, err
 	}
-	w := &work{s: s, name: s.name(t.Key), packages: make(map[string]*packageRecord, len(t.Packages))}
+	w := &work{s: s, name: s.name(t.Key), packages: make(map[string]*packageRecord, len(t.Packages)), private: map[string]owner{}}
 	names := make(map[string]link, len(t.Packages))
 	for i := range t.Packages {
 		p := &t.Packages[i]
@@ -145,6 +146,9 @@ func (s *Store) newWork(t *plan.Tree) (*work, error) {
 		}
 		if deps[p.Name] == names[p.Key] {
 			delete(deps, p.Name) // itself, where it lies already
+		}
+		if p.Tenant != "" {
+			w.private[p.Content] = ownerOf(p.Tenant)
 		}
 		w.packages[names[p.Key].To] = &packageRecord{Content: p.Content, Name: p.Name, Deps: deps}
 	}
@@ -227,7 +231,7 @@ func (w *work) fetch(ctx context.Context) error {
 	g.SetLimit(w.s.cfg.Parallel)
 	for id := range missing {
 		g.Go(func() error {
-			fetched, err := w.s.fetch(ctx, id)
+			fetched, err := w.s.fetch(ctx, id, w.private[id])
 			if fetched {
 				w.fetched.Add(1)
 			}

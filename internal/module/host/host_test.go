@@ -147,7 +147,7 @@ func TestPutNeedsNoArchive(t *testing.T) {
 		t.Fatal(err)
 	}
 	for range 2 {
-		if err := w.Put(t.Context(), hexOf("content x@1.0.0"), c, digest); err != nil {
+		if err := w.Put(t.Context(), hexOf("content x@1.0.0"), "", c, digest); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -155,7 +155,7 @@ func TestPutNeedsNoArchive(t *testing.T) {
 	if l.Fetched != 0 || w.read(l, "x/bin/cli") != "#!x" {
 		t.Errorf("%+v", l)
 	}
-	if err := w.Put(t.Context(), "../x", c, digest); err == nil {
+	if err := w.Put(t.Context(), "../x", "", c, digest); err == nil {
 		t.Error("a content named ../x was taken")
 	}
 	w.whole()

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/binary"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -11,11 +12,25 @@ import (
 	"hearth/internal/module/unpack"
 )
 
-// fileKey names a file of the store: its content and whether it may be executed, since an inode has
-// one mode.
+// fileKey names a file of the store: its content, whether it may be executed, since an inode has one
+// mode, and who may share it.
 type fileKey struct {
-	sum  [sha256.Size]byte
-	exec bool
+	sum   [sha256.Size]byte
+	exec  bool
+	owner owner
+}
+
+// owner keeps the files of a tenant's private packages apart from all others: an inode's number and its
+// count of links would tell whoever has an equal file that somebody else has it too. Zero: anybody's.
+type owner [8]byte
+
+func ownerOf(tenant string) (o owner) {
+	if tenant != "" {
+		sum := sha256.Sum256([]byte("hearth owner 1\n" + tenant))
+		copy(o[:], sum[:])
+		o[0] |= 1 // never zero
+	}
+	return o
 }
 
 // path is where the file lies below files.
@@ -28,6 +43,10 @@ func (k fileKey) path() string {
 	}
 	if k.exec {
 		b = append(b, 'x')
+	}
+	if k.owner != (owner{}) {
+		b = append(b, '-')
+		b = hex.AppendEncode(b, k.owner[:])
 	}
 	return string(b)
 }
@@ -45,10 +64,15 @@ type item struct {
 type list struct {
 	digest string // of its archive
 	born   string // see sync.go
+	owner  owner  // of its files
 	items  []item
 }
 
-const listMagic = "hearth-content-1\n"
+// The second form has the owner, which the first is without.
+const (
+	listMagic  = "hearth-content-1\n"
+	ownedMagic = "hearth-content-2\n"
+)
 
 var errRecord = errors.New("the record is damaged")
 
@@ -56,7 +80,11 @@ var errRecord = errors.New("the record is damaged")
 // are 200,000 files.
 func (l *list) encode() []byte {
 	b := make([]byte, 0, 128+100*len(l.items))
-	b = append(b, listMagic...)
+	if l.owner == (owner{}) {
+		b = append(b, listMagic...)
+	} else {
+		b = append(append(b, ownedMagic...), l.owner[:]...)
+	}
 	text := func(s string) {
 		b = binary.AppendUvarint(b, uint64(len(s)))
 		b = append(b, s...)
@@ -87,13 +115,19 @@ func (l *list) encode() []byte {
 // decodeList reads what encode wrote; the sum at its end tells anything else.
 func decodeList(raw []byte) (*list, error) {
 	n := len(raw) - sha256.Size
-	if n < len(listMagic) || !bytes.HasPrefix(raw, []byte(listMagic)) {
+	var whose owner
+	begin := len(listMagic)
+	switch {
+	case n >= begin && bytes.HasPrefix(raw, []byte(listMagic)):
+	case n >= begin+len(whose) && bytes.HasPrefix(raw, []byte(ownedMagic)):
+		begin += copy(whose[:], raw[begin:])
+	default:
 		return nil, errRecord
 	}
 	if sum := sha256.Sum256(raw[:n]); !bytes.Equal(sum[:], raw[n:]) {
 		return nil, errRecord
 	}
-	b, bad := raw[len(listMagic):n], false
+	b, bad := raw[begin:n], false
 	number := func() uint64 {
 		v, n := binary.Uvarint(b)
 		if n <= 0 {
@@ -112,7 +146,7 @@ func decodeList(raw []byte) (*list, error) {
 		b = b[n:]
 		return part
 	}
-	l := &list{digest: string(take(number()))}
+	l := &list{owner: whose, digest: string(take(number()))}
 	l.born = string(take(number()))
 	count := number()
 	if count > uint64(len(b)) {
@@ -129,6 +163,7 @@ func decodeList(raw []byte) (*list, error) {
 		case unpack.File, 'x':
 			it.kind, it.key.exec = unpack.File, kind[0] == 'x'
 			it.size = int64(number())
+			it.key.owner = whose
 			copy(it.key.sum[:], take(sha256.Size))
 		case unpack.Link:
 			it.target = string(take(number()))

@@ -320,6 +320,9 @@ func (s *Store) mendContent(id string, c *unpack.Content, digest string) error {
 		return nil // it went, so that it comes whole when it is wanted again
 	}
 	l := &list{digest: digest, born: s.born()}
+	if len(old) > 0 {
+		l.owner = old[0].owner
+	}
 	had := make(map[fileKey]bool, len(old))
 	for _, k := range old {
 		had[k] = true
@@ -331,7 +334,7 @@ func (s *Store) mendContent(id string, c *unpack.Content, digest string) error {
 		it := item{path: e.Path, kind: e.Kind, size: e.Size, target: e.Target}
 		if e.Kind == unpack.File {
 			var err error
-			if it.key, err = keyOf(c, e); err != nil {
+			if it.key, err = keyOf(c, e, l.owner); err != nil {
 				return err
 			}
 			if !has[it.key] {

@@ -176,7 +176,10 @@ func (p *Proxy) document(ctx context.Context, name string) (Document, error) {
 			return doc, err
 		}
 		// What a tenant has at its own registry it trusts, and few of those say when it came.
-		r, private := p.o.Registries.For(name)
+		r, private, err := p.o.Registries.For(name)
+		if err != nil {
+			return doc, err
+		}
 		dated := len(all.times) > 0 || len(all.versions) == 0
 		gone = all.age(p.before, private, func(version string) bool { return p.o.Exact(name, version) })
 		if !dated && len(all.versions) == 0 {
@@ -248,6 +251,9 @@ func (p *Proxy) fail(w http.ResponseWriter, r *http.Request, err error) int {
 	case !errors.As(err, &e):
 		p.remember(err)
 		return refuse(w, http.StatusBadGateway, "the registry cannot be asked")
+	case e.Reason == "registry_closed":
+		p.remember(err) // so that not even an optional dependency is left out silently
+		return refuse(w, http.StatusForbidden, e.Message)
 	case e.Code == hearth.CodeInvalid:
 		return refuse(w, http.StatusNotFound, e.Message)
 	case e.Reason == "package_missing":

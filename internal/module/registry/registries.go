@@ -27,14 +27,24 @@ type Scope struct {
 // installed instead.
 type Registries struct {
 	Default *Registry
-	Scopes  map[string]*Registry // by scope, with the @
+	Scopes  map[string]*Registry // by scope, with the @, in lower case
+	Closed  map[string]bool      // scopes, in lower case, whose packages are nowhere: they had a registry once
 }
 
 // Reach says which addresses the registries of tenants may be at. A tenant names its registry, so the
 // node would be its way into the operator's network.
 type Reach struct {
 	Private  []netip.Prefix // beside all public addresses
-	Loopback bool           // this machine, and there without TLS; for tests
+	Loopback bool           // this machine, and there without TLS
+}
+
+// ReachOf is what an operator allows by naming networks.
+func ReachOf(private []netip.Prefix) Reach {
+	r := Reach{Private: private}
+	for _, p := range private {
+		r.Loopback = r.Loopback || p.Addr().IsLoopback()
+	}
+	return r
 }
 
 const (
@@ -66,16 +76,16 @@ func ForTenant(def *Registry, scopes []Scope, reach Reach, o Options) (*Registri
 		switch {
 		case !scopeForm.MatchString(s.Scope):
 			err = fmt.Errorf("%.110q is not a scope, such as @acme", s.Scope)
-		case rs.Scopes[s.Scope] != nil:
+		case rs.Scopes[strings.ToLower(s.Scope)] != nil:
 			err = fmt.Errorf("is named twice")
 		case made[same] == nil:
-			made[same], err = forScope(s, reach, o)
+			made[same], err = forScope(def, s, reach, o)
 		}
 		if err != nil {
 			mistakes.Fields = append(mistakes.Fields, hearth.FieldError{Field: field, Message: err.Error()})
 			continue
 		}
-		rs.Scopes[s.Scope] = made[same]
+		rs.Scopes[strings.ToLower(s.Scope)] = made[same]
 	}
 	if len(mistakes.Fields) > 0 {
 		mistakes.Message = mistakes.Fields[0].Field + " " + mistakes.Fields[0].Message
@@ -84,14 +94,20 @@ func ForTenant(def *Registry, scopes []Scope, reach Reach, o Options) (*Registri
 	return rs, nil
 }
 
-func forScope(s Scope, reach Reach, o Options) (*Registry, error) {
+// Check says why a tenant may not have this registry, in words that the scope stands before, or nil.
+func (s Scope) Check(reach Reach) error {
+	_, err := s.parse(reach)
+	return err
+}
+
+func (s Scope) parse(reach Reach) (*url.URL, error) {
 	base, err := url.Parse(s.URL)
 	switch {
 	case err != nil || len(s.URL) > 2048:
 		return nil, fmt.Errorf("has a URL that cannot be read") // the parser's error would print it
 	case base.User != nil:
 		return nil, fmt.Errorf("has credentials in its URL; give them as its token")
-	case base.Host == "" || base.Opaque != "" || base.RawQuery != "" || base.Fragment != "" || strings.Contains("/"+base.Path+"/", "/../"):
+	case base.Host == "" || base.Opaque != "" || base.RawQuery != "" || base.ForceQuery || base.Fragment != "" || strings.Contains("/"+base.Path+"/", "/../"):
 		return nil, fmt.Errorf("needs a URL such as https://npm.example.com/path/")
 	}
 	address, literal := netip.ParseAddr(base.Hostname())
@@ -100,13 +116,24 @@ func forScope(s Scope, reach Reach, o Options) (*Registry, error) {
 	case base.Scheme != "https" && (base.Scheme != "http" || !local):
 		return nil, fmt.Errorf("needs an https:// URL")
 	case literal == nil && !reach.allows(address):
-		return nil, fmt.Errorf("has a URL at %s, which is not a public address; the operator can allow it", address)
+		return nil, fmt.Errorf("has a URL at %s, which is not a public address; the operator can allow it with --private-registries", address)
 	case len(s.Token) > mostToken || strings.ContainsFunc(s.Token, func(c rune) bool { return c <= ' ' || c > '~' }):
 		return nil, fmt.Errorf("has a token with characters that none has, or too many of them")
 	}
 	base.Path = strings.TrimRight(base.Path, "/") + "/"
 	base.RawPath = ""
+	return base, nil
+}
+
+func forScope(def *Registry, s Scope, reach Reach, o Options) (*Registry, error) {
+	base, err := s.parse(reach)
+	if err != nil {
+		return nil, err
+	}
 	where := site{base: base, private: true, options: o, guard: reach.guard}
+	if def != nil {
+		where.ca = def.ca // npm, too, trusts its cafile for every registry
+	}
 	// Behind an HTTP proxy all that is connected to is the proxy, which has its own rules.
 	if proxy, err := httpproxy.FromEnvironment().ProxyFunc()(base); err == nil && proxy != nil {
 		where.guard = nil
@@ -166,25 +193,37 @@ func (r Reach) allows(ip netip.Addr) bool {
 	return ip.IsGlobalUnicast() && !ip.IsPrivate()
 }
 
-// For returns the registry that has a package, and whether it is the tenant's own.
-func (rs *Registries) For(name string) (r *Registry, private bool) {
-	if scope, _, ok := strings.Cut(name, "/"); ok {
-		if r := rs.Scopes[scope]; r != nil {
-			return r, true
-		}
+// For returns the registry that has a package, and whether it is the tenant's own. One of a closed
+// scope has none, which is an error of CodeInvalid. The case of a scope does not count: a slip of the
+// keyboard must not lead to the public registry.
+func (rs *Registries) For(name string) (r *Registry, private bool, err error) {
+	scope, _, ok := strings.Cut(strings.ToLower(name), "/")
+	switch {
+	case !ok:
+	case rs.Scopes[scope] != nil:
+		return rs.Scopes[scope], true, nil
+	case rs.Closed[scope]:
+		return nil, true, &hearth.Error{Code: hearth.CodeInvalid, Component: hearth.ComponentRequest, Reason: "registry_closed",
+			Message: fmt.Sprintf("%.220s is not taken from anywhere: the registry that the tenant had for %s was removed; name one, or say that the scope is public", name, scope)}
 	}
-	return rs.Default, false
+	return rs.Default, false, nil
 }
 
 // Packument asks the registry that has name.
 func (rs *Registries) Packument(ctx context.Context, name string, want Want) (Document, error) {
-	r, _ := rs.For(name)
+	r, _, err := rs.For(name)
+	if err != nil {
+		return Document{}, err
+	}
 	return r.Packument(ctx, name, want)
 }
 
 // Tarball downloads from the registry that has name.
 func (rs *Registries) Tarball(ctx context.Context, name, version, integrity string) (*Tarball, error) {
-	r, _ := rs.For(name)
+	r, _, err := rs.For(name)
+	if err != nil {
+		return nil, err
+	}
 	return r.Tarball(ctx, name, version, integrity)
 }
 

@@ -2,7 +2,12 @@ package registry
 
 import (
 	"errors"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
 	"net/netip"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -172,5 +177,104 @@ func TestNameThatLeadsInside(t *testing.T) {
 	_, err = rs.Packument(within(t), "@a/x", Want{})
 	if e := wantReason(t, err, "registry_answer"); !strings.Contains(e.Error(), "is not a public address") {
 		t.Errorf("%v", e)
+	}
+}
+
+// A scope whose registry was removed is not the public registry's by itself, and a slip of the keyboard
+// in a scope leads nowhere else either.
+func TestClosedScopes(t *testing.T) {
+	t.Parallel()
+	public, own := registrytest.New(t), registrytest.New(t)
+	for _, name := range []string{"@acme/x", "@Acme/x", "@old/x", "@OLD/x", "@older/x"} {
+		public.Publish(name, "9.0.0", nil, nil)
+	}
+	x := own.Publish("@acme/x", "1.0.0", nil, nil)
+	def, err := newRegistry(public.URL(), newNpmrc())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer def.Close()
+	rs, err := ForTenant(def, []Scope{{"@acme", own.URL(), ""}}, ReachOf(prefixes("127.0.0.0/8")), Options{Tenant: "t"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rs.Close()
+	rs.Closed = map[string]bool{"@old": true}
+	wantClosed := func(err error) {
+		t.Helper()
+		var e *hearth.Error
+		if !errors.As(err, &e) || e.Code != hearth.CodeInvalid || e.Reason != "registry_closed" || !strings.Contains(e.Message, "@old was removed") {
+			t.Errorf("%v, want that the scope is closed", err)
+		}
+	}
+	for _, name := range []string{"@old/x", "@OLD/x", "@Old/y"} {
+		_, err := rs.Packument(t.Context(), name, Want{})
+		wantClosed(err)
+		_, err = rs.Tarball(t.Context(), name, "9.0.0", x.Integrity)
+		wantClosed(err)
+	}
+	_, err = rs.Packument(t.Context(), "@Acme/x", Want{})
+	wantReason(t, err, "package_missing")
+	if n := public.Hits(""); n != 0 {
+		t.Errorf("the public registry was asked %d times: %v", n, public.Asked())
+	}
+	if _, err := rs.Packument(t.Context(), "@older/x", Want{}); err != nil {
+		t.Error(err)
+	}
+	proxy := NewProxy(ProxyOptions{Registries: rs, Log: slog.New(slog.DiscardHandler)})
+	w := httptest.NewRecorder()
+	proxy.ServeHTTP(w, httptest.NewRequest("GET", "/@old%2fx", nil))
+	if w.Code != http.StatusForbidden || !strings.Contains(w.Body.String(), "was removed") {
+		t.Errorf("the proxy answers %d %s", w.Code, w.Body)
+	}
+	wantClosed(proxy.Failure())
+}
+
+func TestReachOf(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		networks []string
+		url      string
+		ok       bool
+	}{
+		{nil, "https://10.0.0.1/", false},
+		{[]string{"10.0.0.0/8"}, "https://10.0.0.1/", true},
+		{[]string{"10.0.0.0/8"}, "http://10.0.0.1/", false},
+		{[]string{"10.0.0.0/8"}, "http://127.0.0.1:4873/", false},
+		{[]string{"10.0.0.0/8"}, "https://127.0.0.1:4873/", false},
+		{[]string{"127.0.0.1/32"}, "http://127.0.0.1:4873/", true},
+		{[]string{"::1/128"}, "http://[::1]:4873/", true},
+	} {
+		if err := (Scope{Scope: "@a", URL: c.url}).Check(ReachOf(prefixes(c.networks...))); (err == nil) != c.ok {
+			t.Errorf("%s with %v: %v", c.url, c.networks, err)
+		}
+	}
+}
+
+// The operator's cafile holds for the registries of tenants, as it does for npm's; nothing else of it does.
+func TestRegistryOfTenantBehindThePrivateCA(t *testing.T) {
+	t.Parallel()
+	own := registrytest.NewTLS(t)
+	own.Publish("@acme/x", "1.0.0", nil, nil)
+	cafile := filepath.Join(t.TempDir(), "ca.pem")
+	if err := os.WriteFile(cafile, own.CA(), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, ca := range []string{"", "cafile=" + cafile} {
+		rc := newNpmrc()
+		rc.add("npmrc", []byte(ca+"\n"), func(string) string { return "" })
+		def, err := newRegistry("https://npm.test/", rc)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer def.Close()
+		rs, err := ForTenant(def, []Scope{{"@acme", own.URL(), ""}}, ReachOf(prefixes("127.0.0.0/8")), Options{Tenant: "t"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer rs.Close()
+		if _, err := rs.Packument(t.Context(), "@acme/x", Want{}); (err == nil) != (ca != "") {
+			t.Errorf("with %q: %v", ca, err)
+		}
 	}
 }

@@ -680,17 +680,17 @@ func testLocks(t *testing.T, f *Fixture) {
 	wantCode(t, "no lock", err, hearth.CodeNotFound)
 	cached := func(tenant string, m hearth.Manifest, ttl time.Duration) []byte {
 		t.Helper()
-		got, _, err := f.CachedLock(ctx, tenant, m, ttl)
+		got, _, err := f.CachedLock(ctx, tenant, "", m, ttl)
 		if err != nil {
 			t.Fatal(err)
 		}
 		return got
 	}
 	equal(t, "before", cached("acme", m, time.Hour), []byte(nil))
-	if err := f.CacheLock(ctx, "acme", m, store.Digest([]byte("none"))); err == nil {
+	if err := f.CacheLock(ctx, "acme", "", m, store.Digest([]byte("none"))); err == nil {
 		t.Fatal("a lock that is not there was cached")
 	}
-	if err := f.CacheLock(ctx, "acme", m, digest); err != nil {
+	if err := f.CacheLock(ctx, "acme", "", m, digest); err != nil {
 		t.Fatal(err)
 	}
 	equal(t, "cached", cached("acme", m, time.Hour), lock)
@@ -711,8 +711,11 @@ func testLocks(t *testing.T, f *Fixture) {
 		change(&other)
 		equal(t, "another "+name, cached("acme", other, time.Hour), []byte(nil))
 	}
+	if lock, _, err := f.CachedLock(ctx, "acme", strings.Repeat("a", 64), m, time.Hour); err != nil || lock != nil {
+		t.Errorf("with other registries: %.20q, %v", lock, err)
+	}
 	// A tenant that is gone leaves nothing, and its lock is swept.
-	if err := f.CacheLock(ctx, "nobody", m, digest); err != nil {
+	if err := f.CacheLock(ctx, "nobody", "", m, digest); err != nil {
 		t.Fatal(err)
 	}
 	equal(t, "swept while it is cached", must(f.Sweep(ctx, 0))(t), 0)
@@ -853,36 +856,112 @@ func testRegistries(t *testing.T, f *Fixture) {
 	ctx := t.Context()
 	acme := f.Tenant("acme")
 	f.Tenant("other")
-	put := func(tenant, scope, url, token string) (bool, error) {
-		return f.PutRegistry(ctx, tenant, store.Registry{Scope: scope, URL: url}, token)
+	put := func(tenant string, changes ...store.RegistryChange) (hearth.Tenant, error) {
+		out, _, err := f.PutTenant(ctx, hearth.Tenant{Name: tenant}, store.Precondition{}, changes...)
+		return out, err
 	}
-	_, err := put("nobody", "@acme", "https://npm.example/", "t")
-	wantCode(t, "of no tenant", err, hearth.CodeNotFound)
-	for _, scope := range []string{"", "acme", "@", "@" + strings.Repeat("a", 255)} {
-		_, err := put("acme", scope, "https://npm.example/", "t")
-		wantCode(t, "scope "+scope, err, hearth.CodeInvalid)
+	text := func(s string) *string { return &s }
+	at := func(scope, url string, token *string) store.RegistryChange {
+		return store.RegistryChange{Scope: scope, URL: url, Token: token}
 	}
-	equal(t, "created", must(put("acme", "@acme", "https://npm.example/", "s3cret"))(t), true)
-	equal(t, "put again", must(put("acme", "@acme", "https://npm.example/b/", "s3cret2"))(t), false)
-	all := must(f.Registries(ctx, "acme"))(t)
-	if len(all) != 1 || all[0].Scope != "@acme" || all[0].URL != "https://npm.example/b/" || time.Since(all[0].UpdatedAt) > time.Minute {
-		t.Fatalf("listed: %+v", all)
+	read := func(tenant string) (store.TenantRegistries, []store.RegistryAccess) {
+		t.Helper()
+		r := must(f.Registries(ctx, tenant))(t)
+		byID := must(f.RegistriesByID(ctx, r.TenantID))(t)
+		equal(t, "by id", byID.State, r.State)
+		return r, must(f.OpenRegistries(ctx, r))(t)
 	}
-	id, token, err := f.RegistryToken(ctx, "acme", "@acme")
-	if err != nil || id != acme.ID || token != "s3cret2" {
-		t.Fatalf("token: %q, %q, %v", id, token, err)
+	const here, there = "https://npm.example/", "https://npm.example/b/"
+	for _, c := range []store.RegistryChange{at("", here, nil), at("acme", here, nil), at("@", here, nil), at("@Acme", here, nil), at("@a/b", here, nil),
+		at("@"+strings.Repeat("a", 255), here, nil), at("@acme", strings.Repeat("a", 2049), nil), at("@acme", "", text("t")),
+		at("@acme", here, text(strings.Repeat("t", 65<<10))), {Scope: "@acme", URL: here, Public: true}} {
+		_, err := put("acme", c)
+		wantCode(t, fmt.Sprintf("%.40v", c), err, hearth.CodeInvalid)
 	}
-	// Another tenant has nothing of it, and a row copied to it does not open.
-	equal(t, "another's", len(must(f.Registries(ctx, "other"))(t)), 0)
-	_, _, err = f.RegistryToken(ctx, "other", "@acme")
-	wantCode(t, "another's token", err, hearth.CodeNotFound)
-	Exec(t, f.Store, `INSERT INTO registries SELECT 'other', scope, url, sealed, updated_at FROM registries`)
-	_, _, err = f.RegistryToken(ctx, "other", "@acme")
+	none, _ := read("acme")
+	equal(t, "state of none", none.State, "")
+	equal(t, "id", none.TenantID, acme.ID)
+	equal(t, "shown of none", must(f.GetTenant(ctx, "acme"))(t).Registries, map[string]hearth.Registry{})
+	states := map[string]bool{"": true}
+	step := func(what string, changed bool, shown hearth.Registry, access []store.RegistryAccess, c store.RegistryChange) {
+		t.Helper()
+		before := must(f.GetTenant(ctx, "acme"))(t)
+		after := must(put("acme", c))(t)
+		want := map[string]hearth.Registry{c.Scope: shown}
+		if c.Public {
+			want = map[string]hearth.Registry{}
+		}
+		equal(t, what+": answered", after.Registries, want)
+		equal(t, what+": shown", must(f.GetTenant(ctx, "acme"))(t).Registries, want)
+		equal(t, what+": revision", after.Revision != before.Revision, changed)
+		state, opened := read("acme")
+		equal(t, what+": opened", opened, access)
+		equal(t, what+": new state", !states[state.State], changed && len(want) > 0)
+		equal(t, what+": private", state.Private(c.Scope+"/x") && state.Private(strings.ToUpper(c.Scope)+"/x"), len(want) > 0)
+		if state.Private("x") || state.Private(c.Scope) || state.Private(c.Scope+"e/x") || state.Private("") {
+			t.Errorf("%s: what is of no scope of the tenant's is private", what)
+		}
+		equal(t, what+": closed", len(state.Closed()) > 0, len(want) > 0 && shown.URL == "")
+		states[state.State] = true
+	}
+	one := func(url, token string) []store.RegistryAccess {
+		return []store.RegistryAccess{{Scope: "@acme", URL: url, Token: token}}
+	}
+	step("set", true, hearth.Registry{URL: here, Token: true}, one(here, "s3cret"), at("@acme", here, text("s3cret")))
+	step("set again", false, hearth.Registry{URL: here, Token: true}, one(here, "s3cret"), at("@acme", here, text("s3cret")))
+	step("keep", false, hearth.Registry{URL: here, Token: true}, one(here, "s3cret"), at("@acme", here, nil))
+	step("another token", true, hearth.Registry{URL: here, Token: true}, one(here, "s3cret2"), at("@acme", here, text("s3cret2")))
+	// The token was given for the old URL, so it does not go to the new one.
+	step("another URL", true, hearth.Registry{URL: there}, one(there, ""), at("@acme", there, nil))
+	step("its token", true, hearth.Registry{URL: there, Token: true}, one(there, "s3cret3"), at("@acme", there, text("s3cret3")))
+	step("no token", true, hearth.Registry{URL: there}, one(there, ""), at("@acme", there, text("")))
+	step("token back", true, hearth.Registry{URL: there, Token: true}, one(there, "s3cret3"), at("@acme", there, text("s3cret3")))
+	// A scope that was private once does not become the public registry's by itself.
+	step("close", true, hearth.Registry{}, nil, at("@acme", "", nil))
+	step("close again", false, hearth.Registry{}, nil, at("@acme", "", nil))
+	step("open again", true, hearth.Registry{URL: there}, one(there, ""), at("@acme", there, nil))
+	step("release", true, hearth.Registry{}, nil, store.RegistryChange{Scope: "@acme", Public: true})
+	step("release again", false, hearth.Registry{}, nil, store.RegistryChange{Scope: "@acme", Public: true})
+	equal(t, "close what never was", must(put("acme", at("@never", "", nil)))(t).Registries, map[string]hearth.Registry{})
+
+	must(put("acme", at("@acme", here, text("s3cret"))))(t)
+	page, _, err := f.ListTenants(ctx, "", 0)
+	if err != nil || page[0].Registries != nil {
+		t.Errorf("in lists: %+v, %v", page, err)
+	}
+	// Another tenant has nothing of it, and a row copied to it, or led elsewhere, does not open.
+	_, opened := read("other")
+	equal(t, "another's", len(opened), 0)
+	Exec(t, f.Store, `INSERT INTO registries SELECT 'other', scope, url, sealed, updated_at, token, closed FROM registries`)
+	_, err = f.OpenRegistries(ctx, must(f.Registries(ctx, "other"))(t))
 	wantCode(t, "a copied token", err, hearth.CodeUnavailable)
+	Exec(t, f.Store, `UPDATE registries SET url = 'https://evil.example/' WHERE tenant = 'acme'`)
+	_, err = f.OpenRegistries(ctx, must(f.Registries(ctx, "acme"))(t))
+	wantCode(t, "a token for another URL", err, hearth.CodeUnavailable)
 	_, err = f.Registries(ctx, "nobody")
-	wantCode(t, "list of no tenant", err, hearth.CodeNotFound)
-	if err := f.DeleteRegistry(ctx, "acme", "@acme"); err != nil {
+	wantCode(t, "of no tenant", err, hearth.CodeNotFound)
+	_, err = f.RegistriesByID(ctx, "acme")
+	wantCode(t, "of no id", err, hearth.CodeNotFound)
+
+	var many []store.RegistryChange
+	for i := range hearth.LimitRegistries.Int() {
+		many = append(many, at(fmt.Sprintf("@s%d", i), here, nil))
+	}
+	created, isNew, err := f.PutTenant(ctx, hearth.Tenant{Name: "many"}, store.Precondition{}, many...)
+	if err != nil || !isNew || len(created.Registries) != len(many) {
+		t.Fatalf("made with registries: %+v, %v", created, err)
+	}
+	_, err = put("many", at("@more", here, nil))
+	wantCode(t, "too many", err, hearth.CodeInvalid)
+	_, err = put("many", at("@s0", "", nil), at("@more", here, nil))
+	wantCode(t, "too many with closed ones", err, hearth.CodeInvalid)
+	must(put("many", store.RegistryChange{Scope: "@s0", Public: true}, at("@more", here, nil)))(t)
+
+	// A tenant of the same name is another one.
+	if err := f.DeleteTenant(ctx, "many", true, store.Precondition{}); err != nil {
 		t.Fatal(err)
 	}
-	wantCode(t, "delete again", f.DeleteRegistry(ctx, "acme", "@acme"), hearth.CodeNotFound)
+	_, err = f.RegistriesByID(ctx, created.ID)
+	wantCode(t, "of a deleted tenant", err, hearth.CodeNotFound)
+	equal(t, "of its successor", f.Tenant("many").ID != created.ID && must(f.Registries(ctx, "many"))(t).State == "", true)
 }
