@@ -58,11 +58,12 @@ func newPackages(ctx context.Context, n *Node) (_ *packages, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if p.shared, err = n.images.registry.With(registry.Options{Cache: cache, Spool: ".",
-		Hooks: registry.Hooks{Request: n.metrics.RegistryRequest, Cache: n.metrics.Packument, Bytes: n.metrics.RegistryBytes}}); err != nil {
+	options := registry.Options{Cache: cache, Spool: ".",
+		Hooks: registry.Hooks{Request: n.metrics.RegistryRequest, Cache: n.metrics.Packument, Bytes: n.metrics.RegistryBytes}}
+	if p.shared, err = n.images.registry.With(options); err != nil {
 		return nil, err
 	}
-	p.registers = newRegisters(n.store, p.shared, registry.ReachOf(n.cfg.PrivateRegistries), registry.Options{Cache: cache, Spool: "."})
+	p.registers = newRegisters(n.store, p.shared, registry.ReachOf(n.cfg.PrivateRegistries), options)
 	if p.host, err = host.Open(host.Config{Dir: packagesDir, KeyFile: packagesKey, Limit: n.cfg.PackageDisk, Archives: archives{n.store}, Log: n.log}); err != nil {
 		return nil, err
 	}
