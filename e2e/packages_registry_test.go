@@ -193,6 +193,7 @@ func TestHostileRegistry(t *testing.T) {
 		name    string
 		mode    registrytest.Mode
 		failed  bool // by itself; else it may be ready with the right bytes, or wait
+		mute    bool // nothing is known against it for longer than this test takes
 		tarball bool
 	}
 	var lies []lie
@@ -206,7 +207,7 @@ func TestHostileRegistry(t *testing.T) {
 		{name: "overloaded", mode: registrytest.FailAfter(http.StatusTooManyRequests, 2, "1"), tarball: true},
 		{name: "broken", mode: registrytest.Fail(http.StatusBadGateway, 2), tarball: true},
 		{name: "slow", mode: registrytest.Slow(time.Millisecond), tarball: true},
-		{name: "silent", mode: registrytest.Silent(), tarball: true},
+		{name: "silent", mode: registrytest.Silent(), mute: true, tarball: true},
 		{name: "flipped", mode: registrytest.FlipByte()},
 		{name: "swapped", mode: registrytest.SwapManifest("warm", "1.0.0")},
 		{name: "sums", mode: registrytest.WrongIntegrity(), failed: true},
@@ -249,7 +250,7 @@ func TestHostileRegistry(t *testing.T) {
 			if got["status"] == "building" {
 				progress, _ := got["progress"].(map[string]any)
 				words, _ = progress["waiting"].(string)
-				return words != "" && time.Now().After(deadline)
+				return (words != "" || l.mute) && time.Now().After(deadline)
 			}
 			return true
 		})
@@ -259,7 +260,7 @@ func TestHostileRegistry(t *testing.T) {
 			if a := n.Call(l.name, "c", "f"); l.failed || a.Text() != l.name+"@1.0.0" {
 				t.Errorf("%s: ready, and answers %.80q", l.name, a.Body)
 			}
-		case !strings.Contains(words, l.name) || strings.Contains(words, "169.254"):
+		case !strings.Contains(words, l.name) && !l.mute || strings.Contains(words, "169.254"):
 			t.Errorf("%s: %s with %q", l.name, got["status"], words)
 		case l.failed && got["status"] != "failed":
 			t.Errorf("%s: %v", l.name, got)
