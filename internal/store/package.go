@@ -259,8 +259,10 @@ func (s *Store) FailContent(ctx context.Context, j Job, fault Fault, f hearth.Fa
 		_, err = tx.ExecContext(ctx, `UPDATE contents SET state = 'queued', `+freeLease+`, attempts = $2, waiting = $3, retry_at = $4 WHERE id = $1`,
 			j.Content, attempts, clip(f.Message, 256), retry.UnixMicro())
 		if err == nil && fault == FaultAwayAll {
-			_, err = tx.ExecContext(ctx, `UPDATE contents SET waiting = $2, retry_at = $3 WHERE state = 'queued' AND tenant = $1 AND retry_at < $3`,
-				j.Package.Tenant, clip(f.Message, 256), retry.UnixMicro())
+			// In words of their own: what another tenant asks for is nobody's business.
+			_, err = tx.ExecContext(ctx, `UPDATE contents SET waiting = substr(replace($2, $4, package || '@' || version), 1, 256), retry_at = $3
+				WHERE state = 'queued' AND tenant = $1 AND retry_at < $3`,
+				j.Package.Tenant, clip(f.Message, 256), retry.UnixMicro(), j.Package.Package+"@"+j.Package.Version)
 		}
 		return err
 	})

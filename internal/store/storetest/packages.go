@@ -409,7 +409,13 @@ func testFailures(t *testing.T, f *Fixture) {
 	private.Tenant, private.Content = strings.Repeat("a", 26), Key("private d")
 	f.Add(forged(private), "acme")
 	jobs := must(f.ClaimContents(ctx, "one", false, 1))(t)
-	must(f.FailContent(ctx, jobs[0], store.FaultAwayAll, hearth.Failure{Message: "away"}, time.Minute))(t)
+	asked := jobs[0].Package.Package + "@" + jobs[0].Package.Version
+	must(f.FailContent(ctx, jobs[0], store.FaultAwayAll, hearth.Failure{Message: "away for " + asked}, time.Minute))(t)
+	for _, name := range []string{"a", "b", "c"} { // each in its own words
+		if s := f.Add(Tree(Pure(name, "1")), "acme"); !strings.HasPrefix(s.Waiting, "away for "+name+"@1") {
+			t.Errorf("%s waits: %+v", name, s)
+		}
+	}
 	jobs = must(f.ClaimContents(ctx, "one", false, 10))(t)
 	if len(jobs) != 1 || jobs[0].Package.Package != "d" {
 		t.Fatalf("claimed while the registry is away: %+v", jobs)
