@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -68,8 +69,9 @@ func (n npm) run(ctx context.Context, dir, cache string, args ...string) (time.D
 }
 
 // app makes the lock of a set, with a cache that all locks share.
-func (n npm) app(ctx context.Context, name string, direct []string) (*app, error) {
-	a := &app{name: name, dir: filepath.Join(n.dir, name), direct: map[string]string{}, code: code(direct)}
+func (n npm) app(ctx context.Context, set packageSet) (*app, error) {
+	name, direct := set.name, set.direct
+	a := &app{name: name, dir: filepath.Join(n.dir, name), direct: map[string]string{}, code: code(direct[:cmp.Or(set.loads, len(direct))])}
 	for _, d := range direct {
 		pkg, version := splitSpec(d)
 		a.direct[pkg] = version
