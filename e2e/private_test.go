@@ -110,8 +110,8 @@ func TestPrivateRegistry(t *testing.T) {
 	const tokenA, tokenB, tokenC = "geheim-a-8f2k1", "geheim-b-93jdk", "geheim-c-k20dm"
 	public, a, b := registrytest.New(t), registrytest.New(t), registrytest.New(t)
 	text := func(s string) map[string]string { return map[string]string{"index.js": "module.exports = " + s} }
-	public.Publish("@acme/x", "9.0.0", text(`'public 9'`), nil)
 	public.Publish("@acme/x", "1.0.0", text(`'public 1'`), nil)
+	public.Publish("@acme/x", "9.0.0", text(`'public 9'`), nil)
 	public.Publish("hearth-test-shared", "1.0.0", text(`'shared'`), nil)
 	a.Require("", tokenA)
 	inA := a.Publish("@acme/x", "1.0.0", text(`'a and ' + require('hearth-test-shared')`), map[string]any{"dependencies": map[string]any{"hearth-test-shared": "^1.0.0"}})
@@ -140,16 +140,16 @@ func TestPrivateRegistry(t *testing.T) {
 			t.Fatalf("make container of %s: %d %s", name, r.Status, r.Body)
 		}
 	}
-	deploy := func(tenant, function, query string, body M) (status, message string) {
+	deploy := func(tenant, function string, body M) (status, message string) {
 		t.Helper()
-		r := call("PUT", harness.FunctionPath(tenant, "main", function)+"?wait=290s"+query, body)
+		r := call("PUT", harness.FunctionPath(tenant, "main", function)+"?wait=290s", body)
 		failure, _ := r.JSON()["error"].(map[string]any)
 		return fmt.Sprint(r.JSON()["status"]), fmt.Sprint(failure["message"])
 	}
 	any1 := M{"code": says, "dependencies": M{"@acme/x": "*"}}
 	want := func(tenant, function, answer string) {
 		t.Helper()
-		if status, message := deploy(tenant, function, "", any1); status != "ready" {
+		if status, message := deploy(tenant, function, any1); status != "ready" {
 			t.Fatalf("deploy of %s: %s %s", tenant, status, message)
 		}
 		if r := n.Call(tenant, "main", function); strings.Trim(r.Text(), `"`) != answer {
@@ -171,8 +171,17 @@ func TestPrivateRegistry(t *testing.T) {
 	want("priv-c", "f", "public 9")
 
 	t.Run("a wrong token", func(t *testing.T) {
-		status, message := deploy("priv-d", "f", "", any1)
+		status, message := deploy("priv-d", "f", any1)
 		if status != "failed" || !strings.Contains(message, "@acme/x") || strings.Contains(message, "public") {
+			t.Errorf("%s: %s", status, message)
+		}
+	})
+	t.Run("a registry that refuses", func(t *testing.T) {
+		refusing := registrytest.New(t)
+		refusing.On("@acme/x", registrytest.Fail(http.StatusForbidden, 1000))
+		tenant("priv-d", M{"@acme": M{"url": refusing.URL(), "token": tokenC}})
+		status, message := deploy("priv-d", "g", any1)
+		if status != "failed" || !strings.Contains(message, "refuses @acme/x (status 403); check the token of its scope") {
 			t.Errorf("%s: %s", status, message)
 		}
 	})
@@ -183,7 +192,7 @@ func TestPrivateRegistry(t *testing.T) {
 			t.Fatal(err)
 		}
 		before := a.Hits("")
-		status, message := deploy("priv-c", "thief", "", M{"files": M{"index.js": says, "package.json": `{"dependencies":{"@acme/x":"1.0.0"}}`, "package-lock.json": string(lock)}})
+		status, message := deploy("priv-c", "thief", M{"files": M{"index.js": says, "package.json": `{"dependencies":{"@acme/x":"1.0.0"}}`, "package-lock.json": string(lock)}})
 		if status != "failed" || !strings.Contains(message, "serves another @acme/x@1.0.0") {
 			t.Errorf("%s: %s", status, message)
 		}
@@ -205,7 +214,7 @@ func TestPrivateRegistry(t *testing.T) {
 	t.Run("a registry that was removed", func(t *testing.T) {
 		before := public.Hits("@acme/x")
 		tenant("priv-a", M{"@acme": nil})
-		status, message := deploy("priv-a", "g", "", any1)
+		status, message := deploy("priv-a", "g", any1)
 		if status != "failed" || !strings.Contains(message, "the registry that the tenant had for @acme was removed") {
 			t.Errorf("%s: %s", status, message)
 		}
@@ -237,8 +246,11 @@ func TestPrivateRegistry(t *testing.T) {
 		}
 		for _, dir := range []string{n.DataDir, n.RunDir} {
 			err := filepath.WalkDir(dir, func(name string, d fs.DirEntry, err error) error {
-				if err != nil || d.Name() == "images" && d.IsDir() {
-					return cmpSkip(d, err)
+				if err != nil {
+					return err
+				}
+				if d.IsDir() && d.Name() == "images" {
+					return fs.SkipDir
 				}
 				if !d.Type().IsRegular() {
 					return nil
@@ -256,6 +268,7 @@ func TestPrivateRegistry(t *testing.T) {
 	}
 }
 
+<<<<<<< HEAD
 // cmpSkip leaves out a folder that can be read.
 func cmpSkip(_ fs.DirEntry, err error) error {
 	if err != nil {
@@ -266,6 +279,10 @@ func cmpSkip(_ fs.DirEntry, err error) error {
 
 // privateContents lists what is kept of a package, by the name of the tenant that it is private to.
 func privateContents(t *testing.T, n *harness.Node, name string) map[string][]string {
+=======
+// contents lists what is kept of a package, by the name of the tenant that it is private to.
+func contents(t *testing.T, n *harness.Node, name string) map[string][]string {
+>>>>>>> 16393ba97b6dd3a85cbe2d43c80477a9b8280084
 	t.Helper()
 	db, err := sql.Open("sqlite", "file:"+filepath.Join(n.DataDir, "node", "hearth.db")+"?mode=ro")
 	if err != nil {
