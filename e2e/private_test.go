@@ -268,21 +268,8 @@ func TestPrivateRegistry(t *testing.T) {
 	}
 }
 
-<<<<<<< HEAD
-// cmpSkip leaves out a folder that can be read.
-func cmpSkip(_ fs.DirEntry, err error) error {
-	if err != nil {
-		return err
-	}
-	return fs.SkipDir
-}
-
 // privateContents lists what is kept of a package, by the name of the tenant that it is private to.
 func privateContents(t *testing.T, n *harness.Node, name string) map[string][]string {
-=======
-// contents lists what is kept of a package, by the name of the tenant that it is private to.
-func contents(t *testing.T, n *harness.Node, name string) map[string][]string {
->>>>>>> 16393ba97b6dd3a85cbe2d43c80477a9b8280084
 	t.Helper()
 	db, err := sql.Open("sqlite", "file:"+filepath.Join(n.DataDir, "node", "hearth.db")+"?mode=ro")
 	if err != nil {
