@@ -54,8 +54,9 @@ lint: init ## Check format, go vet and staticcheck
 	@bin/staticcheck ./...
 	@GOARCH=arm64 CGO_ENABLED=0 go build -o /dev/null ./cmd/hearth
 
-bench: build needs-bench ## Measure cold and warm calls beside bare Node.js
+bench: build needs-bench ## Measure calls and packages beside bare Node.js and npm
 	@bin/hearth bench
+	@bin/hearth bench --packages
 
 clean: ## Remove what make built
 	@rm -rf bin $(INIT)/bin/init_linux_*

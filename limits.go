@@ -112,6 +112,15 @@ var (
 	LimitLeastOne       = Limit{"least.one", 1, "count", "The least of what is counted", raiseFixed}
 )
 
+// The limits of a package from a registry.
+var (
+	LimitPackagePacked   = Limit{"packages.packed_bytes", 256 << 20, "bytes", "The archive of a package", raiseFixed}
+	LimitPackageUnpacked = Limit{"packages.unpacked_bytes", 1 << 30, "bytes", "The files of a package together", raiseFixed}
+	LimitPackageFile     = Limit{"packages.file_bytes", 512 << 20, "bytes", "A file of a package; the largest real one, a browser's binary, has 200 MiB", raiseFixed}
+	LimitPackageEntries  = Limit{"packages.entries", 100_000, "count", "The number of files and folders of a package", raiseFixed}
+	LimitBuildTime       = Limit{"build.time_ms", 600_000, "ms", "The time of a build", raiseFixed}
+)
+
 // The limits of a sandbox that a package is built in, and of what it makes.
 var (
 	LimitBuildMemory = Limit{"build.memory_mib", 4096, "MiB", "The memory of a build, its files included", raiseFixed}
@@ -135,7 +144,8 @@ func Limits() []Limit {
 		LimitTenantMemory, LimitTenantCPUs, LimitTenantInstance,
 		LimitMostMemory, LimitMostCPUs, LimitMostInstances, LimitMostPids, LimitMostTmp, LimitMostConcurrent,
 		LimitLeastMemory, LimitLeastMilliCPUs, LimitLeastPids, LimitLeastOne,
-		LimitBuildMemory, LimitBuildCPUs, LimitBuildPids, LimitBuildWork, LimitBuildOutput, LimitBuildResult,
+		LimitPackagePacked, LimitPackageUnpacked, LimitPackageFile, LimitPackageEntries,
+		LimitBuildTime, LimitBuildMemory, LimitBuildCPUs, LimitBuildPids, LimitBuildWork, LimitBuildOutput, LimitBuildResult,
 	}
 }
 

@@ -91,7 +91,7 @@ func CheckFilePath(p string) *Error {
 		}
 	}
 	if parts[0] == "node_modules" {
-		return bad("is below node_modules, which Hearth makes from the dependencies")
+		return bad("is below node_modules, which Hearth makes from the dependencies: leave it out, and name the packages as dependencies")
 	}
 	return nil
 }

@@ -51,18 +51,29 @@ func New(c Config) (*Client, error) {
 	return &Client{base: base, token: func() string { return token }, http: &own, retry: backOff}, nil
 }
 
-// Option adds a condition to a write.
-type Option func(http.Header)
+// Option changes a write.
+type Option func(*http.Request)
 
 // IfMatch makes a write only if the object still has this ETag; "*" if it exists.
-func IfMatch(etag string) Option { return func(h http.Header) { h.Set("If-Match", etag) } }
+func IfMatch(etag string) Option { return header("If-Match", etag) }
 
 // IfNoneMatch makes a write only if there is no such object yet.
-func IfNoneMatch() Option { return func(h http.Header) { h.Set("If-None-Match", "*") } }
+func IfNoneMatch() Option { return header("If-None-Match", "*") }
 
 // IdempotencyKey makes a write once: within 24 hours the same key gets the same answer.
-func IdempotencyKey(key string) Option {
-	return func(h http.Header) { h.Set("Idempotency-Key", key) }
+func IdempotencyKey(key string) Option { return header("Idempotency-Key", key) }
+
+func header(name, value string) Option {
+	return func(r *http.Request) { r.Header.Set(name, value) }
+}
+
+// Refresh makes PutFunction resolve the dependencies again, though nothing changed.
+func Refresh() Option {
+	return func(r *http.Request) {
+		q := r.URL.Query()
+		q.Set("refresh", "true")
+		r.URL.RawQuery = q.Encode()
+	}
 }
 
 // Meta is what the header of an answer said.
@@ -107,7 +118,7 @@ func (c *Client) request(ctx context.Context, method, path string, query url.Val
 		r.Header.Set("Authorization", "Bearer "+token)
 	}
 	for _, o := range opts {
-		o(r.Header)
+		o(r)
 	}
 	return r, nil
 }

@@ -23,6 +23,7 @@ import (
 	"hearth/internal/api"
 	"hearth/internal/auth"
 	"hearth/internal/logs"
+	"hearth/internal/module/host"
 	"hearth/internal/store"
 )
 
@@ -42,11 +43,25 @@ func (s settler) Settled(ctx context.Context, tenant, container, function string
 	if err != nil {
 		return err
 	}
+	if !v.Settled {
+		if err := s.store.SettleTree(ctx, v, "", ""); err != nil {
+			return err
+		}
+	}
 	v.Status, v.Loaded = hearth.StatusReady, hearth.Loaded{Model: hearth.ModelCallback, Parsed: true}
 	if strings.Contains(string(files[0].Data), "BROKEN") {
 		v.Status, v.Loaded, v.Failure = hearth.StatusFailed, hearth.Loaded{}, &hearth.Failure{Reason: "syntax", Message: "SyntaxError"}
 	}
 	return s.store.Settle(ctx, v)
+}
+
+// packs stands in for the rooms of packages: nothing is ever under way, and one file is damaged.
+type packs struct{}
+
+func (packs) Progress(hearth.Version) (api.Progress, <-chan struct{}) { return api.Progress{}, nil }
+
+func (packs) Verify(_ context.Context, heal bool) (host.Report, error) {
+	return host.Report{Files: 3, Damaged: []host.Damage{{Content: "c", Path: "index.js", Problem: "changed", Healed: heal}}}, nil
 }
 
 // house is a real API over a real store and real logs.
@@ -76,7 +91,7 @@ func newHouse(t *testing.T) *house {
 		t.Fatal(err)
 	}
 	h := &house{store: s, logs: l}
-	handler := api.New(api.Config{Store: s, Deployer: settler{s}, Logs: l, Auth: admin, Log: log, Isolation: []string{"runc"},
+	handler := api.New(api.Config{Store: s, Deployer: settler{s}, Settler: packs{}, Verifier: packs{}, Logs: l, Auth: admin, Log: log, Isolation: []string{"runc"},
 		Node: func() api.Node {
 			return api.Node{Name: "n1", Runtimes: hearth.Runtimes, Isolation: []string{"runc"}, Pool: api.Pool{Size: 4, Ready: 4}}
 		},
@@ -387,7 +402,7 @@ func FuzzEvents(f *testing.F) {
 	f.Add("id\n\ndata:{}\n\r\n\n")
 	f.Fuzz(func(t *testing.T, stream string) {
 		n := 0
-		follower := follower{yield: func(LogEntry, error) bool { n++; return n < 10 }}
+		follower := follower{event: func([]byte) (bool, error) { n++; return n < 10, nil }}
 		_ = follower.read(strings.NewReader(stream), func() {})
 		if n > 10 || n > strings.Count(stream, "data")+1 {
 			t.Fatalf("%q gives %d entries", stream, n)

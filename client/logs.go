@@ -17,7 +17,7 @@ import (
 	"time"
 )
 
-// The bounds of a followed log.
+// The bounds of what is followed.
 const (
 	maxEvent   = 1 << 20          // bytes of a line: an entry has 64 KiB of text, six times that when escaped
 	silence    = 45 * time.Second // three signs of life that did not come
@@ -43,41 +43,61 @@ func (c *Client) ReadLogs(ctx context.Context, tenant, container, function, sinc
 // function is gone, the token is wrong, nobody answers) is yielded as the last, with a zero entry.
 func (c *Client) FollowLogs(ctx context.Context, tenant, container, function, since string) iter.Seq2[LogEntry, error] {
 	return func(yield func(LogEntry, error) bool) {
-		f := follower{client: c, path: functionPath(tenant, container, function, "logs"), since: since, yield: yield}
-		for try := 0; ; {
-			seen, began := f.since, time.Now()
-			err := f.connect(ctx)
-			if f.stopped || ctx.Err() != nil {
-				return
+		f := follower{client: c, path: functionPath(tenant, container, function, "logs"), query: url.Values{}, since: since}
+		f.event = func(data []byte) (bool, error) {
+			var e LogEntry
+			if err := json.Unmarshal(data, &e); err != nil {
+				return false, err
 			}
-			if f.since != seen || time.Since(began) > silence/3 {
-				try = 0 // it worked for a while
-			}
-			try++
-			wait, again := f.again(err, try)
-			if !again {
-				yield(LogEntry{}, err)
-				return
-			}
-			select {
-			case <-time.After(wait):
-			case <-ctx.Done():
-				return
-			}
+			return yield(e, nil), nil
+		}
+		if err := f.run(ctx); err != nil {
+			yield(LogEntry{}, err)
 		}
 	}
 }
 
+// follower reads a stream of events, over as many connections as it takes.
 type follower struct {
 	client  *Client
 	path    string
-	since   string
-	lived   bool // connected once
-	stopped bool // the reader has seen enough
-	yield   func(LogEntry, error) bool
+	query   url.Values
+	event   func(data []byte) (more bool, err error)
+	since   string // id of the last event
+	seen    int    // events
+	lived   bool   // connected once
+	stopped bool   // the reader has seen enough
 }
 
-// again says whether and when to connect again after err, which is nil for a stream that ended.
+// run follows until the reader has seen enough or ctx ends, and otherwise returns what cannot be mended
+// by trying again.
+func (f *follower) run(ctx context.Context) error {
+	for try := 0; ; {
+		seen, began := f.seen, time.Now()
+		err := f.connect(ctx)
+		if f.stopped || ctx.Err() != nil {
+			return nil
+		}
+		if err == nil {
+			err = errEnded
+		}
+		if f.seen != seen || time.Since(began) > silence/3 {
+			try = 0 // it worked for a while
+		}
+		try++
+		wait, again := f.again(err, try)
+		if !again {
+			return err
+		}
+		select {
+		case <-time.After(wait):
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+// again says whether and when to connect again after err.
 func (f *follower) again(err error, try int) (time.Duration, bool) {
 	wait := f.client.retry(try)
 	var refused *Error
@@ -96,13 +116,17 @@ func backOff(try int) time.Duration {
 	return d/2 + rand.N(d/2) // spread: many followers lose one server at once
 }
 
-var errNotEvents = errors.New("the answer is not a stream of events")
+var (
+	errNotEvents = errors.New("the answer is not a stream of events")
+	errEnded     = errors.New("the stream of events ends again and again")
+)
 
-// connect follows the log over one connection.
+// connect follows over one connection.
 func (f *follower) connect(ctx context.Context) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	r, err := f.client.request(ctx, http.MethodGet, f.path, url.Values{"follow": {"true"}}, nil, nil)
+	f.query.Set("follow", "true")
+	r, err := f.client.request(ctx, http.MethodGet, f.path, f.query, nil, nil)
 	if err != nil {
 		return err
 	}
@@ -143,12 +167,13 @@ func (f *follower) read(body io.Reader, alive func()) error {
 			if data == "" {
 				continue
 			}
-			var e LogEntry
-			if err := json.Unmarshal([]byte(data), &e); err != nil {
+			more, err := f.event([]byte(data))
+			if err != nil {
 				return fmt.Errorf("decode event %s: %w", strconv.Quote(id), err)
 			}
+			f.seen++
 			f.since = id
-			if !f.yield(e, nil) {
+			if !more {
 				f.stopped = true
 				return nil
 			}

@@ -101,10 +101,12 @@ type Function struct {
 	Secrets   []string        `json:"secrets"` // names; nil in lists
 	CreatedAt time.Time       `json:"created_at"`
 	UpdatedAt time.Time       `json:"updated_at"`
-	Error     *Failure        `json:"error,omitempty"` // why the newest version failed
+	Progress  *Progress       `json:"progress,omitempty"` // of the newest version, while it is building; nil in lists
+	Error     *Failure        `json:"error,omitempty"`    // why the newest version failed
 }
 
-// Failure is why a version failed, in the words of Node.js.
+// Failure is why a version failed, in the words of npm or Node.js, or why a package did, in those of
+// the registry or the compiler.
 type Failure struct {
 	Reason  string `json:"reason"`
 	Message string `json:"message"`
@@ -157,7 +159,29 @@ type Version struct {
 	Auth      string          `json:"auth"`
 	CreatedAt time.Time       `json:"created_at"`
 	SettledAt *time.Time      `json:"settled_at"` // nil while it is building
+	Progress  *Progress       `json:"progress,omitempty"`
 	Error     *Failure        `json:"error,omitempty"`
+}
+
+// Progress is how far a version is.
+type Progress struct {
+	Stage   string `json:"stage"`   // queued, locking, building, linking or trial
+	Total   int    `json:"total"`   // packages; 0 until they are known
+	Known   int    `json:"known"`   // of them, that were built before
+	Fetched int    `json:"fetched"` // that came from the registry since
+	Built   int    `json:"built"`   // that became ready since
+	Waiting string `json:"waiting,omitempty"`
+}
+
+// Deploy is where a version stands.
+type Deploy struct {
+	Name      string    `json:"name"` // of the function
+	Tenant    string    `json:"tenant"`
+	Container string    `json:"container"`
+	Version   int       `json:"version"`
+	Status    string    `json:"status"`
+	Progress  *Progress `json:"progress,omitempty"` // nil when it is ready or failed
+	Error     *Failure  `json:"error,omitempty"`
 }
 
 // Secret is what may be told of a secret.

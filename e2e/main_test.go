@@ -41,8 +41,10 @@ func clean(n *harness.Node, tenant string) {
 
 func TestMain(m *testing.M) {
 	code := m.Run()
-	if common.stop != nil && !common.stop() {
-		code = 1
+	for _, stop := range []func() bool{common.stop, packed.stop} {
+		if stop != nil && !stop() {
+			code = 1
+		}
 	}
 	os.Exit(code)
 }

@@ -229,11 +229,11 @@ func TestPrivateRegistry(t *testing.T) {
 	})
 
 	// What was kept of them.
-	ids := contents(t, n, "@acme/x")
+	ids := privateContents(t, n, "@acme/x")
 	if len(ids["priv-a"]) != 1 || len(ids["priv-b"]) != 2 || len(ids["priv-c"]) != 0 || len(ids[""]) != 1 {
 		t.Errorf("contents of @acme/x by tenant: %v", ids)
 	}
-	if ids := contents(t, n, "hearth-test-shared"); len(ids) != 1 || len(ids[""]) != 1 {
+	if ids := privateContents(t, n, "hearth-test-shared"); len(ids) != 1 || len(ids[""]) != 1 {
 		t.Errorf("contents of hearth-test-shared by tenant: %v", ids)
 	}
 	for _, path := range []string{"/v1/tenants", "/v1/tenants/priv-a", "/v1/tenants/priv-b", "/v1/tenants/priv-d", "/v1/tenants/priv-b/containers/main/functions/g"} {
@@ -268,8 +268,8 @@ func TestPrivateRegistry(t *testing.T) {
 	}
 }
 
-// contents lists what is kept of a package, by the name of the tenant that it is private to.
-func contents(t *testing.T, n *harness.Node, name string) map[string][]string {
+// privateContents lists what is kept of a package, by the name of the tenant that it is private to.
+func privateContents(t *testing.T, n *harness.Node, name string) map[string][]string {
 	t.Helper()
 	db, err := sql.Open("sqlite", "file:"+filepath.Join(n.DataDir, "node", "hearth.db")+"?mode=ro")
 	if err != nil {

@@ -23,6 +23,7 @@ type deployFlags struct {
 	config                []string
 	secrets, secretEnvs   []string
 	wait                  time.Duration
+	refresh               bool
 }
 
 func deployCommand(io *streams) *cobra.Command {
@@ -34,6 +35,9 @@ waits until the version is ready, and prints the URL at which the function is ca
 hearth.json has the fields of the API's document and tenant, container and name; flags win over it. Of a folder,
 everything is sent but node_modules, dot files, hearth.json itself and what .hearthignore (in the words of .gitignore)
 names. Symbolic links are not followed.
+
+Packages are the dependencies of hearth.json and of a package.json in the folder; a package-lock.json beside it is taken
+as it is. While they are settled, fetched and built, stderr tells how far that is.
 
 The value of a secret is read from a file, stdin or a variable, and never from an argument, which everybody on this
 machine could read.`,
@@ -51,6 +55,7 @@ machine could read.`,
 	c.Flags().StringArrayVar(&f.secretEnvs, "secret-env", nil, "`NAME` of a secret and of the variable that holds it; may be given again")
 	c.Flags().DurationVar(&f.wait, "wait", 30*time.Second, "wait so long until it is ready, at most "+hearth.LimitWait.Text()+"; 0 does not wait")
 	c.Flags().Lookup("wait").NoOptDefVal = "30s"
+	c.Flags().BoolVar(&f.refresh, "refresh", false, "resolve the dependencies again, though nothing changed")
 	c.RunE = func(cmd *cobra.Command, args []string) error {
 		src, err := source.Load(args[0])
 		if err != nil {
@@ -67,7 +72,7 @@ machine could read.`,
 		if err != nil {
 			return err
 		}
-		return s.deploy(cmd.Context(), api, p, doc, f.wait)
+		return s.deploy(cmd.Context(), api, p, doc, f.wait, f.refresh)
 	}
 	return c
 }
@@ -143,15 +148,26 @@ func usageOf(err error) error {
 	return usage("", "%v", err)
 }
 
-func (s *session) deploy(ctx context.Context, api *client.Client, p place, doc client.FunctionSpec, wait time.Duration) error {
-	stop := s.progress("deploying " + p.String())
-	f, err := api.PutFunction(ctx, p.tenant, p.container, p.function, doc, wait)
+// firstWait is how long the deploy's own answer is held: most are ready by then. What takes longer is
+// followed.
+const firstWait = 500 * time.Millisecond
+
+func (s *session) deploy(ctx context.Context, api *client.Client, p place, doc client.FunctionSpec, wait time.Duration, refresh bool) error {
+	var opts []client.Option
+	if refresh {
+		opts = append(opts, client.Refresh())
+	}
+	status, began := s.progress("deploying "+p.String()), time.Now()
+	f, err := api.PutFunction(ctx, p.tenant, p.container, p.function, doc, min(wait, firstWait), opts...)
 	if client.IsCode(err, "not_found") {
 		if err = s.makeParents(ctx, api, p); err == nil {
-			f, err = api.PutFunction(ctx, p.tenant, p.container, p.function, doc, wait)
+			f, err = api.PutFunction(ctx, p.tenant, p.container, p.function, doc, min(wait, firstWait), opts...)
 		}
 	}
-	stop()
+	if left := wait - time.Since(began); err == nil && f.Status == client.Building && left > 0 {
+		f, err = follow(ctx, api, p, f, left, status)
+	}
+	status.stop()
 	if err != nil {
 		return err
 	}
@@ -162,13 +178,7 @@ func (s *session) deploy(ctx context.Context, api *client.Client, p place, doc c
 	}
 	switch f.Status {
 	case client.Failed:
-		text := fmt.Sprintf("version %d of %s failed", f.Version, p)
-		if e := f.Error; e != nil {
-			text += " (" + e.Reason + "): " + e.Message
-			if e.Stack != "" && !strings.Contains(e.Message, e.Stack) {
-				text += "\n" + e.Stack
-			}
-		}
+		text := fmt.Sprintf("version %d of %s failed", f.Version, p) + failureText(f.Error)
 		hint := "mend it and deploy again"
 		if f.Active != 0 {
 			hint += fmt.Sprintf("; version %d goes on serving", f.Active)
@@ -176,7 +186,13 @@ func (s *session) deploy(ctx context.Context, api *client.Client, p place, doc c
 		return &failure{code: exitFailure, text: text, hint: hint}
 	case client.Building:
 		if wait > 0 {
-			return &failure{code: exitUnavailable, text: fmt.Sprintf("version %d of %s is not ready after %s", f.Version, p, wait), hint: "hearth get " + p.String() + " tells when it is"}
+			text := fmt.Sprintf("version %d of %s is not ready after %s", f.Version, p, wait)
+			if f.Progress != nil {
+				if far := progressText(*f.Progress); far != "" {
+					text += ": " + far
+				}
+			}
+			return &failure{code: exitUnavailable, text: text, hint: "it goes on; hearth get " + p.String() + " tells when it is"}
 		}
 		s.say("version %d is being tried", f.Version)
 	default:
@@ -187,6 +203,51 @@ func (s *session) deploy(ctx context.Context, api *client.Client, p place, doc c
 	}
 	_, err = fmt.Fprintln(s.out, tty.Escape(f.URL))
 	return err
+}
+
+// follow shows how far a version is until it is ready or failed, or wait is over.
+func follow(ctx context.Context, api *client.Client, p place, f client.Function, wait time.Duration, status *status) (client.Function, error) {
+	within, cancel := context.WithTimeout(ctx, wait)
+	defer cancel()
+	for d, err := range api.FollowProgress(within, p.tenant, p.container, p.function, f.Version) {
+		if err != nil && within.Err() == nil {
+			return f, err
+		}
+		if d.Progress != nil {
+			f.Progress = d.Progress
+			status.show(*d.Progress)
+		}
+		if d.Status == client.Ready || d.Status == client.Failed {
+			f.Status, f.Error, f.Progress = d.Status, d.Error, nil
+		}
+	}
+	if f.Status == client.Building || ctx.Err() != nil {
+		return f, ctx.Err()
+	}
+	now, err := api.GetFunction(ctx, p.tenant, p.container, p.function)
+	if err != nil || now.Version != f.Version { // somebody deployed again: this one's end is told by what was said of it
+		return f, nil //nolint:nilerr // the deploy is made
+	}
+	return now, nil
+}
+
+// failureText is the rest of a sentence that says what failed. Words of several lines, such as npm's,
+// have lines of their own.
+func failureText(e *client.Failure) string {
+	if e == nil {
+		return ""
+	}
+	message := e.Message
+	if strings.Contains(message, "\n") && e.Reason == "dependencies" {
+		message = "\n  " + strings.ReplaceAll(strings.TrimRight(message, "\n"), "\n", "\n  ")
+	} else {
+		message = " " + message
+	}
+	text := " (" + e.Reason + "):" + message
+	if e.Stack != "" && !strings.Contains(e.Message, e.Stack) {
+		text += "\n" + e.Stack
+	}
+	return text
 }
 
 // makeParents makes the tenant and the container where they are missing, and says so.

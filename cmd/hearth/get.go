@@ -2,12 +2,14 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	"hearth/client"
+	"hearth/cmd/hearth/internal/tty"
 )
 
 func getCommand(io *streams) *cobra.Command {
@@ -76,8 +78,33 @@ func (s *session) showFunction(f client.Function) error {
 	rows := [][]string{{"function", f.Tenant + "/" + f.Container + "/" + f.Name}, {"url", f.URL}, {"status", f.Status},
 		{"version", strconv.Itoa(f.Version)}, {"active", active(f.Active)}, {"runtime", f.Runtime}, {"entry", f.Entry}, {"model", f.Model},
 		{"timeout", strconv.Itoa(f.TimeoutMS) + " ms"}, {"secrets", strings.Join(f.Secrets, ", ")}, {"config", string(f.Config)}, {"updated", when(f.UpdatedAt)}}
-	if f.Error != nil {
-		rows = append(rows, []string{"error", f.Error.Message})
+	if len(f.Packages) > 0 {
+		rows = append(rows, []string{"packages", packagesText(f.Packages)})
 	}
-	return pairs(s.out, rows...)
+	if f.Progress != nil {
+		rows = append(rows, []string{"progress", progressText(*f.Progress)})
+	}
+	more := ""
+	if f.Error != nil {
+		first, rest, _ := strings.Cut(f.Error.Message, "\n")
+		rows = append(rows, []string{"error", first})
+		more = rest
+	}
+	if err := pairs(s.out, rows...); err != nil || more == "" {
+		return err
+	}
+	// The rest of what npm or a compiler said, in its own lines.
+	_, err := fmt.Fprintln(s.out, tty.EscapeLines("  "+strings.ReplaceAll(strings.TrimRight(more, "\n"), "\n", "\n  ")))
+	return err
+}
+
+// packagesShown is how many packages a line names; --json and hearth sbom have all.
+const packagesShown = 10
+
+func packagesText(all []string) string {
+	text := strings.Join(all[:min(len(all), packagesShown)], ", ")
+	if more := len(all) - packagesShown; more > 0 {
+		text += fmt.Sprintf(" and %d more", more)
+	}
+	return text
 }

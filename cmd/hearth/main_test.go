@@ -97,15 +97,16 @@ func startHearth(dir string) (url string, end func(), err error) {
 	if err != nil {
 		return "", nil, err
 	}
+	packs := &packs{store: s, runs: map[string]*packRun{}, ended: make(chan struct{})}
 	mux := http.NewServeMux()
-	mux.Handle("/", api.New(api.Config{Store: s, Deployer: settler{s}, Logs: journal{}, Auth: admin, Log: log, Isolation: []string{"runc", "crun"},
+	mux.Handle("/", api.New(api.Config{Store: s, Deployer: settler{s, packs}, Settler: packs, Verifier: packs, Logs: journal{}, Auth: admin, Log: log, Isolation: []string{"runc", "crun"},
 		Node: func() api.Node { return api.Node{Name: "n1", Runtimes: hearth.Runtimes, Isolation: []string{"runc"}} },
 		URL: func(r *http.Request, t, c, f string) string {
 			return "http://" + r.Host + "/run/" + t + "/" + c + "/" + f
 		}}))
 	mux.HandleFunc("/run/", echo)
 	srv := httptest.NewServer(mux)
-	return srv.URL, func() { srv.Close(); _ = s.Close(); _ = keeper.Close() }, nil
+	return srv.URL, func() { close(packs.ended); srv.Close(); packs.wg.Wait(); _ = s.Close(); _ = keeper.Close() }, nil
 }
 
 // echo answers with what it was sent; the rest of the path may ask for a status.
@@ -123,12 +124,23 @@ func echo(w http.ResponseWriter, r *http.Request) {
 
 // settler stands in for the handler: a version whose code holds BROKEN fails, one with SLOW is never
 // settled.
-type settler struct{ store *store.Store }
+type settler struct {
+	store *store.Store
+	packs *packs
+}
 
 func (s settler) Settled(ctx context.Context, tenant, container, function string, version int) error {
 	v, err := s.store.GetVersion(ctx, tenant, container, function, version)
 	if err != nil {
 		return err
+	}
+	if !v.Settled {
+		if err := s.packs.settle(ctx, v); err != nil {
+			return err
+		}
+		if v, err = s.store.GetVersion(ctx, tenant, container, function, version); err != nil || v.Status != hearth.StatusBuilding {
+			return err
+		}
 	}
 	files, err := s.store.Code(ctx, v.Digest)
 	if err != nil {

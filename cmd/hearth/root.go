@@ -101,7 +101,7 @@ func newRoot(io *streams) *cobra.Command {
 	root.SetFlagErrorFunc(flagError)
 	root.CompletionOptions.HiddenDefaultCmd = false
 	root.AddCommand(serveCommand(io), deployCommand(io), lsCommand(io), getCommand(io), rmCommand(io), runCommand(io), logsCommand(io),
-		versionsCommand(io), rollbackCommand(io), secretCommand(io), tenantCommand(io), containerCommand(io),
+		versionsCommand(io), rollbackCommand(io), secretCommand(io), tenantCommand(io), containerCommand(io), packagesCommand(io), sbomCommand(io),
 		doctorCommand(io), benchCommand(io), versionCommand(io))
 	return root
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"strconv"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -30,7 +31,7 @@ func versionsCommand(io *streams) *cobra.Command {
 				mark = "*"
 			}
 			if v.Error != nil {
-				text = v.Error.Message
+				text, _, _ = strings.Cut(v.Error.Message, "\n")
 			}
 			return []string{strconv.Itoa(v.Version), mark, v.Status, v.Runtime, when(v.CreatedAt), text}
 		})

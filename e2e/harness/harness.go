@@ -6,8 +6,10 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"net/http"
 	"os"
@@ -25,8 +27,12 @@ import (
 // Binary is the program under test, built by make build.
 func Binary(t testing.TB) string {
 	t.Helper()
-	name, err := filepath.Abs("../bin/hearth")
+	name, err := filepath.Abs("../bin/hearth") // from e2e
 	if err == nil {
+		_, err = os.Stat(name)
+	}
+	if errors.Is(err, fs.ErrNotExist) { // from a folder in e2e
+		name = filepath.Join(filepath.Dir(filepath.Dir(filepath.Dir(name))), "bin", "hearth")
 		_, err = os.Stat(name)
 	}
 	if err != nil {

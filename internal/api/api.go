@@ -13,6 +13,7 @@ import (
 
 	"hearth"
 	"hearth/internal/logs"
+	"hearth/internal/module/plan"
 	"hearth/internal/store"
 )
 
@@ -38,6 +39,10 @@ type Store interface {
 	ListSecrets(ctx context.Context, tenant, container, function string) ([]store.SecretInfo, error)
 	PutSecret(ctx context.Context, tenant, container, function, name, value string) (store.SecretInfo, bool, error)
 	DeleteSecret(ctx context.Context, tenant, container, function, name string) error
+
+	GetVersion(ctx context.Context, tenant, container, function string, number int) (hearth.Version, error)
+	Tree(ctx context.Context, key string) (*plan.Tree, error)
+	PackageStore
 
 	Begin(ctx context.Context, scope, key, fingerprint string) (*store.Answer, store.Claim, error)
 	Finish(ctx context.Context, c store.Claim, a store.Answer) error
@@ -80,6 +85,8 @@ type Pool struct {
 type Config struct {
 	Store    Store
 	Deployer Deployer
+	Settler  Settler
+	Verifier Verifier
 	Logs     Logs
 	Auth     Authorizer
 	Log      *slog.Logger
@@ -100,12 +107,13 @@ type api struct {
 	huma      huma.API
 	mux       *http.ServeMux
 	allowed   map[string][]string // path pattern → methods
-	followers chan struct{}       // holds a token for each follower of a log
-	comment   time.Duration       // between two signs of life on a followed log
+	followers chan struct{}       // holds a token for each follower of a log or a deploy
+	verifying chan struct{}       // holds a token while packages are verified
+	comment   time.Duration       // between two signs of life on a stream of events
 	idle      time.Duration       // without a byte of a body
 }
 
-// maxFollowers bounds the logs that are followed at once.
+// maxFollowers bounds the logs and deploys that are followed at once.
 const maxFollowers = 256
 
 // New returns the handler of /v1, /openapi.json and /docs. Everything else is its 404.
@@ -113,7 +121,8 @@ func New(c Config) http.Handler { return build(c) }
 
 func build(c Config) *api {
 	a := &api{Config: c, mux: http.NewServeMux(), allowed: map[string][]string{}, followers: make(chan struct{}, maxFollowers),
-		comment: 15 * time.Second, idle: hearth.LimitBodyIdle.Duration()}
+		verifying: make(chan struct{}, 1),
+		comment:   15 * time.Second, idle: hearth.LimitBodyIdle.Duration()}
 	a.huma = huma.NewAPI(huma.Config{OpenAPI: describe()}, humago.NewAdapter(a.mux, ""))
 	for _, op := range a.operations() {
 		a.register(op)

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"io/fs"
 	"iter"
 	"log/slog"
 	"net"
@@ -23,6 +24,7 @@ import (
 	"hearth"
 	"hearth/internal/auth"
 	"hearth/internal/logs"
+	"hearth/internal/module/host"
 	"hearth/internal/problem"
 	"hearth/internal/store"
 )
@@ -36,6 +38,7 @@ type fixture struct {
 	t     *testing.T
 	api   *api
 	store *store.Store
+	packs *packs
 	log   *journal
 	addr  string
 	said  *lockedBuffer // our own log
@@ -56,7 +59,12 @@ func newFixture(t *testing.T, change ...func(*Config)) *fixture {
 		t.Fatal(err)
 	}
 	journal := &journal{changed: make(chan struct{})}
-	c := Config{Store: s, Deployer: settler{s}, Logs: journal, Auth: admin, Log: log, Isolation: []string{"runc", "crun"},
+	disk, err := host.Open(host.Config{Dir: dir + "/packages", KeyFile: dir + "/packages.key", Limit: 1 << 20, Archives: noArchives{}, Log: log})
+	if err != nil {
+		t.Fatal(err)
+	}
+	packs := &packs{changed: make(chan struct{})}
+	c := Config{Store: s, Deployer: settler{s, packs}, Settler: packs, Verifier: disk, Logs: journal, Auth: admin, Log: log, Isolation: []string{"runc", "crun"},
 		Node: func() Node {
 			return Node{Name: "n1", Version: "test", Runtimes: hearth.Runtimes, Isolation: []string{"runc"}, Pool: Pool{Size: 4, Ready: 3}}
 		},
@@ -69,8 +77,8 @@ func newFixture(t *testing.T, change ...func(*Config)) *fixture {
 	}
 	a := build(c)
 	srv := httptest.NewServer(a)
-	t.Cleanup(func() { srv.Close(); _ = s.Close(); _ = keeper.Close() })
-	return &fixture{t: t, api: a, store: s, log: journal, addr: srv.Listener.Addr().String(), said: said}
+	t.Cleanup(func() { srv.Close(); _ = disk.Close(); _ = s.Close(); _ = keeper.Close() })
+	return &fixture{t: t, api: a, store: s, packs: packs, log: journal, addr: srv.Listener.Addr().String(), said: said}
 }
 
 type lockedBuffer struct {
@@ -90,14 +98,60 @@ func (b *lockedBuffer) String() string {
 	return b.b.String()
 }
 
+// noArchives has nothing: the package store on the disk is real, and empty.
+type noArchives struct{}
+
+func (noArchives) Open(context.Context, string) (io.ReadCloser, string, error) {
+	return nil, "", fs.ErrNotExist
+}
+
+// packs stands in for the room that settles packages: it says what the test says.
+type packs struct {
+	mu      sync.Mutex
+	now     Progress // Stage "": nothing is under way
+	changed chan struct{}
+}
+
+func (p *packs) say(now Progress) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.now = now
+	close(p.changed)
+	p.changed = make(chan struct{})
+}
+
+func (p *packs) Progress(hearth.Version) (Progress, <-chan struct{}) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.now.Stage == "" {
+		return Progress{}, nil
+	}
+	return p.now, p.changed
+}
+
 // settler stands in for the handler: a version whose code holds BROKEN fails, one with SLOW never
-// ends, and others are ready.
-type settler struct{ store *store.Store }
+// ends, and others are ready when nothing is under way for their packages.
+type settler struct {
+	store *store.Store
+	packs *packs
+}
 
 func (s settler) Settled(ctx context.Context, tenant, container, function string, version int) error {
+	for _, changed := s.packs.Progress(hearth.Version{}); changed != nil; _, changed = s.packs.Progress(hearth.Version{}) {
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
 	v, err := s.store.GetVersion(ctx, tenant, container, function, version)
 	if err != nil {
 		return err
+	}
+	if !v.Settled {
+		if err := s.store.SettleTree(ctx, v, "", ""); err != nil {
+			return err
+		}
 	}
 	files, err := s.store.Code(ctx, v.Digest)
 	if err != nil {

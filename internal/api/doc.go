@@ -10,5 +10,5 @@
 // declared once (operations.go): the same declaration routes, checks and documents them through huma.
 //
 // It owns no goroutine beyond a request. It is called by node, and calls the store and, through small
-// interfaces declared here, handler, logs and auth.
+// interfaces declared here, handler, module, the package store on the disk, logs and auth.
 package api

@@ -127,7 +127,11 @@ func (a *api) answerFunction(r *request, s store.FunctionState) answer {
 	if s.Packages == nil {
 		s.Packages = []string{}
 	}
-	return answer{status: http.StatusOK, etag: store.ETag(s.ID, s.Revision), body: a.viewFunction(r, s)}
+	view := a.viewFunction(r, s)
+	if s.Latest != nil {
+		view.Progress = a.viewProgress(*s.Latest)
+	}
+	return answer{status: http.StatusOK, etag: store.ETag(s.ID, s.Revision), body: view}
 }
 
 func (a *api) viewFunction(r *request, s store.FunctionState) functionView {

@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"sync"
@@ -39,6 +40,8 @@ func (a *api) logs() []operation {
 			query: []string{"since", "limit", "follow"},
 			answers: map[int]sample{200: {"Entries, or a stream of them.", list[logs.Entry]{},
 				`{"items":[` + logExample + `,` + callExample + `],"next":"1-380"}`}},
+			events: &eventsSample{"Server-sent events log, call and dropped; data is one entry as JSON on one line.",
+				"id: 1-240\nevent: log\ndata: {\"cursor\":\"1-240\",\"stream\":\"stdout\",\"text\":\"paid 12\"}\n\n"},
 			run: a.readLogs},
 	}
 }
@@ -64,29 +67,34 @@ func (a *api) readLogs(r *request) (answer, error) {
 			return answer{}, err
 		}
 	}
-	select {
-	case a.followers <- struct{}{}:
-	default:
-		return answer{}, &hearth.Error{Code: hearth.CodeUnavailable, Message: fmt.Sprintf("This node's %d followers of logs are all taken.", maxFollowers),
-			Component: hearth.ComponentLimit, Reason: "followers", RetryAfter: 5 * time.Second}
+	leave, err := a.enterFollowers()
+	if err != nil {
+		return answer{}, err
 	}
 	return answer{stream: func() {
-		defer func() { <-a.followers }()
+		defer leave()
 		a.follow(r, s.ID, since)
 	}}, nil
 }
 
+// enterFollowers takes a place among those who follow something, until leave is called.
+func (a *api) enterFollowers() (leave func(), err error) {
+	select {
+	case a.followers <- struct{}{}:
+		return func() { <-a.followers }, nil
+	default:
+		return nil, &hearth.Error{Code: hearth.CodeUnavailable, Message: fmt.Sprintf("This node's %d followers of logs and deploys are all taken.", maxFollowers),
+			Component: hearth.ComponentLimit, Reason: "followers", RetryAfter: 5 * time.Second}
+	}
+}
+
 // follow streams a log until the client goes, the function is gone or the client reads too slowly.
 func (a *api) follow(r *request, functionID, since string) {
-	h := r.w.Header()
-	h.Set("Content-Type", "text/event-stream")
-	h.Set("X-Accel-Buffering", "no") // a proxy in front would hold events back
-	r.w.WriteHeader(http.StatusOK)
-	s := events{w: r.w, flush: http.NewResponseController(r.w)}
-	defer func() { _ = s.flush.SetWriteDeadline(time.Time{}) }()
-	if r.Method == http.MethodHead || s.write(": hearth\n\n") != nil {
+	s, err := beginEvents(r)
+	if err != nil {
 		return
 	}
+	defer s.end()
 
 	ctx, cancel := context.WithCancel(r.Context())
 	entries := make(chan logs.Entry)
@@ -133,6 +141,27 @@ type events struct {
 	w     http.ResponseWriter
 	flush *http.ResponseController
 }
+
+// beginEvents begins an answer of events; an error means that nobody reads them.
+func beginEvents(r *request) (events, error) {
+	h := r.w.Header()
+	h.Set("Content-Type", "text/event-stream")
+	h.Set("X-Accel-Buffering", "no") // a proxy in front would hold events back
+	r.w.WriteHeader(http.StatusOK)
+	s := events{w: r.w, flush: http.NewResponseController(r.w)}
+	if r.Method == http.MethodHead {
+		return s, errHead
+	}
+	err := s.write(": hearth\n\n")
+	if err != nil {
+		s.end()
+	}
+	return s, err
+}
+
+var errHead = errors.New("only the header was asked for")
+
+func (s events) end() { _ = s.flush.SetWriteDeadline(time.Time{}) }
 
 func (s events) entry(e logs.Entry) error {
 	data, err := json.Marshal(e) // one line: JSON escapes line breaks

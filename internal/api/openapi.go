@@ -23,7 +23,7 @@ func describe() *huma.OpenAPI {
 	d := &huma.OpenAPI{
 		OpenAPI: "3.1.0",
 		Info: &huma.Info{Title: "Hearth management API", Version: "1",
-			Description: "Tenants, containers, functions, versions, secrets and logs of a Hearth installation. Errors are RFC 9457 problems that name " +
+			Description: "Tenants, containers, functions, versions, secrets, logs and packages of a Hearth installation. Errors are RFC 9457 problems that name " +
 				"the field at fault. Names are lower case letters, digits and inner hyphens, 63 at most. Unknown fields and query parameters are refused."},
 		Tags: []*huma.Tag{
 			{Name: "Tenants", Description: "A tenant is a customer; it owns containers and never trusts another tenant."},
@@ -32,6 +32,7 @@ func describe() *huma.OpenAPI {
 			{Name: "Versions", Description: "A version is an immutable snapshot of a function, its secrets left out."},
 			{Name: "Secrets", Description: "Secrets belong to a function and can be written only."},
 			{Name: "Logs", Description: "What a function printed, and one record a call."},
+			{Name: "Packages", Description: "A package of npm is built once in the whole installation, whoever uses it."},
 			{Name: "Nodes", Description: "A node is one machine of the installation."},
 		},
 		Components: &huma.Components{
@@ -104,6 +105,9 @@ func params() map[string]*huma.Param {
 		text("path", "secret", "Name of the secret: a letter or _ first, then letters, digits and _, 128 at most.", "STRIPE_KEY"),
 		text("query", "limit", "Objects in a page, 100 at most and by default.", 50),
 		text("query", "cursor", "Where the page begins: next of the page before.", "YWNtZQ"),
+		text("query", "name", "Only the packages of this name.", "left-pad"),
+		text("query", "package", "The package, NAME@VERSION.", "left-pad@1.3.0"),
+		text("query", "version", "Number of the version.", 1),
 		text("query", "since", "Where to go on: the cursor of an entry, or next of the answer before.", "1-240"),
 		text("query", "wait", "How long to hold the answer for the version to be ready or failed; 5m at most.", "30s"),
 		text("query", "refresh", "Resolve the dependencies again, though nothing changed; makes a new version if there are any.", true),
@@ -125,6 +129,10 @@ func params() map[string]*huma.Param {
 	least, most := 1.0, float64(hearth.LimitListItems.Value)
 	byName["secret"].Schema.Pattern = `^[A-Za-z_][A-Za-z0-9_]{0,127}$`
 	byName["limit"].Schema = &huma.Schema{Type: huma.TypeInteger, Minimum: &least, Maximum: &most, Default: hearth.LimitListItems.Value}
+	one := float64(hearth.LimitLeastOne.Value)
+	byName["version"].Schema = &huma.Schema{Type: huma.TypeInteger, Minimum: &one}
+	byName["package"].Required = true
+	byName["refresh"].Schema = &huma.Schema{Type: huma.TypeBoolean, Default: false}
 	byName["recursive"].Schema = &huma.Schema{Type: huma.TypeBoolean, Default: false}
 	byName["follow"].Schema = &huma.Schema{Type: huma.TypeBoolean, Default: false}
 	return byName
@@ -148,7 +156,7 @@ func (a *api) document(op *operation) {
 		errs = append(errs, 404)
 	}
 	use(op.query...)
-	if slices.Contains(op.query, "follow") {
+	if slices.Contains(op.query, "since") {
 		use("Last-Event-ID")
 	}
 	if op.conditions != noConditions {
@@ -175,10 +183,9 @@ func (a *api) document(op *operation) {
 		}
 		op.Responses[strconv.Itoa(status)] = res
 	}
-	if slices.Contains(op.query, "follow") {
-		op.Responses["200"].Content["text/event-stream"] = &huma.MediaType{Schema: &huma.Schema{Type: huma.TypeString,
-			Description: "Server-sent events log, call and dropped; data is one entry as JSON on one line."},
-			Example: "id: 1-240\nevent: log\ndata: {\"cursor\":\"1-240\",\"stream\":\"stdout\",\"text\":\"paid 12\"}\n\n"}
+	if op.events != nil {
+		op.Responses["200"].Content["text/event-stream"] = &huma.MediaType{
+			Schema: &huma.Schema{Type: huma.TypeString, Description: op.events.text}, Example: op.events.example}
 	}
 	slices.Sort(errs)
 	for _, status := range slices.Compact(errs) {
@@ -204,7 +211,11 @@ func adjust(registry huma.Registry) {
 	for name, about := range map[string]string{"PutFunction": "A function: its code and manifest.", "PutTenant": "A tenant.", "PutContainer": "A container.",
 		"PutRollback": "Which version to activate.", "PutSecret": "The value of a secret.", "Function": "A function with its newest version.", "Tenant": "A tenant.",
 		"Container": "A container.", "Version": "A version of a function.", "Secret": "A secret, without its value.", "Node": "A node.", "Entry": "An entry of a log.",
-		"Failure": "Why a version failed.", "FieldError": "One field and what is wrong with it.", "Call": "What the host measured of one call."} {
+		"Failure": "Why a version failed.", "FieldError": "One field and what is wrong with it.", "Call": "What the host measured of one call.", "Package": "A package of npm, as it is built.",
+		"PackageUser": "A function that uses a package.", "Revocation": "A package that is out of use.", "Revoked": "What a revocation hits.",
+		"PutRevoke": "Which package to take out of use, and why.", "PutRestore": "Which package may be used again.", "PutVerify": "What to do about damage.",
+		"Verification": "How the packages on the node's disk are.", "Damage": "One thing that is not as it was unpacked or linked.",
+		"Progress": "How far a version is.", "Deploy": "Where a version stands."} {
 		if s := registry.Map()[name]; s != nil {
 			s.Description = about
 		}

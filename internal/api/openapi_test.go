@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"encoding/json"
 	"flag"
+	"fmt"
 	"maps"
+	"net/url"
 	"os"
 	"reflect"
 	"slices"
@@ -98,8 +100,8 @@ func TestEveryOperationIsDescribedWhole(t *testing.T) {
 			t.Errorf("%s has no good answer", op.OperationID)
 		}
 	})
-	if n != 19 {
-		t.Errorf("%d operations, want 19", n)
+	if n != 27 {
+		t.Errorf("%d operations, want 27", n)
 	}
 	for status, res := range d.Components.Responses {
 		checkMedia(t, d, status, res.Content["application/problem+json"], huma.ModeReadFromServer)
@@ -146,7 +148,8 @@ func TestExamplesWork(t *testing.T) {
 	done := map[string]bool{}
 	for _, id := range []string{"put-tenant", "put-container", "put-function", "put-function", "put-secret", "put-secret", "rollback-function",
 		"get-tenant", "list-tenants", "get-container", "list-containers", "get-function", "list-functions", "list-versions", "list-secrets",
-		"get-logs", "list-nodes", "delete-secret", "delete-function", "delete-container", "delete-tenant"} {
+		"get-progress", "get-sbom", "get-logs", "list-nodes", "list-packages", "list-package-functions", "revoke-package", "list-revocations",
+		"list-package-functions", "restore-package", "verify-packages", "delete-secret", "delete-function", "delete-container", "delete-tenant"} {
 		op := ops[id]
 		if op == nil {
 			t.Fatalf("no operation %s", id)
@@ -159,6 +162,11 @@ func TestExamplesWork(t *testing.T) {
 		}
 		if op.RequestBody != nil {
 			body = string(op.RequestBody.Content["application/json"].Example.(json.RawMessage))
+		}
+		for _, p := range op.Parameters {
+			if p.In == "query" && p.Required {
+				target += "?" + p.Name + "=" + url.QueryEscape(fmt.Sprint(p.Example))
+			}
 		}
 		if id == "put-function" {
 			target += "?wait=10s"
@@ -249,6 +257,9 @@ func TestSchemasAndDecodersKnowTheSameFields(t *testing.T) {
 		},
 		"PutRollback": func(v *value) error { _, err := decodeRollback(v); return err },
 		"PutSecret":   func(v *value) error { _, err := decodeSecret(v); return err },
+		"PutRevoke":   func(v *value) error { _, err := decodeRevoke(v); return err },
+		"PutRestore":  func(v *value) error { _, err := decodeRestore(v); return err },
+		"PutVerify":   func(v *value) error { _, err := decodeVerify(v); return err },
 	} {
 		if schemas[name] == nil {
 			t.Errorf("no schema %s", name)

@@ -34,6 +34,7 @@ type operation struct {
 	conditions preconditions
 	body       *sample // nil: no body
 	answers    map[int]sample
+	events     *eventsSample // nil: it has no stream
 	run        func(*request) (answer, error)
 }
 
@@ -43,6 +44,9 @@ type sample struct {
 	of      any    // zero value of the type; nil for an answer without body
 	example string // JSON
 }
+
+// eventsSample is what a stream of events is, with an example.
+type eventsSample struct{ text, example string }
 
 // answer is what an operation says when it went well.
 type answer struct {
@@ -188,7 +192,7 @@ func send(w http.ResponseWriter, ans store.Answer) {
 // operations are all calls of the API, in the order in which /docs shows them.
 func (a *api) operations() []operation {
 	var ops []operation
-	for _, part := range [][]operation{a.tenants(), a.containers(), a.functions(), a.versions(), a.secrets(), a.logs(), a.nodes()} {
+	for _, part := range [][]operation{a.tenants(), a.containers(), a.functions(), a.versions(), a.secrets(), a.logs(), a.packages(), a.nodes()} {
 		ops = append(ops, part...)
 	}
 	return ops

@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -208,6 +209,9 @@ type query struct {
 	limit     int
 	cursor    string
 	since     string
+	name      string
+	pkg       string // NAME@VERSION
+	version   int    // 0: not said
 	wait      time.Duration
 	recursive bool
 	refresh   bool
@@ -235,6 +239,9 @@ func badQuery(message string) error {
 
 // maxCursor bounds a cursor, in bytes; the store's are far shorter.
 const maxCursor = 1024
+
+// maxVersion is more versions than a function can ever get.
+const maxVersion = 1e9
 
 // query reads the known parameters.
 func (f *fields) query(values url.Values, known []string) query {
@@ -266,6 +273,14 @@ func (f *fields) query(values url.Values, known []string) query {
 			} else {
 				q.since = v
 			}
+		case "name":
+			if q.name = v; !validPackage(v) {
+				f.bad(at, "is not the name of an npm package")
+			}
+		case "package":
+			q.pkg = v
+		case "version":
+			q.version = f.versionNumber(v, at)
 		case "wait":
 			q.wait = f.wait(v, at)
 		case "refresh":
@@ -293,6 +308,14 @@ func (f *fields) pageSize(s, at string) int {
 		f.bad(at, "must be a whole number from 1 to %d", hearth.LimitListItems.Value)
 	case int64(n) > hearth.LimitListItems.Value:
 		f.over(at, hearth.LimitListItems)
+	}
+	return n
+}
+
+func (f *fields) versionNumber(s, at string) int {
+	n, err := strconv.Atoi(s)
+	if err != nil || n < 1 || n > maxVersion || strconv.Itoa(n) != s {
+		f.bad(at, "must be the number of a version")
 	}
 	return n
 }

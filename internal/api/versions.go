@@ -32,6 +32,8 @@ func (a *api) versions() []operation {
 			body:       &sample{"The version to activate.", rollbackBody{}, `{"version":3}`},
 			answers:    map[int]sample{200: {"The function.", functionView{}, functionExample}},
 			run:        a.rollback},
+		a.progress(),
+		a.bill(),
 	}
 }
 
@@ -44,7 +46,7 @@ func decodeRollback(doc *value) (int, error) {
 	if v == nil {
 		f.bad("version", "is missing: the number of the version to activate")
 	}
-	n := f.whole(v, "version", hearth.LimitLeastOne, hearth.Limit{Name: "version", Value: 1e9, Unit: "count", About: "The number of a version", Raise: "it is fixed"})
+	n := f.whole(v, "version", hearth.LimitLeastOne, hearth.Limit{Name: "version", Value: maxVersion, Unit: "count", About: "The number of a version", Raise: "it is fixed"})
 	return n, f.err()
 }
 
@@ -66,6 +68,10 @@ func (a *api) listVersions(r *request) (answer, error) {
 		return answer{}, err
 	}
 	versions, next, err := a.Store.ListVersions(r.Context(), r.tenant, r.container, r.function, r.query.cursor, r.query.limit)
-	view := func(v hearth.Version) versionView { return viewVersion(v, s.Function.Active) }
+	view := func(v hearth.Version) versionView {
+		out := viewVersion(v, s.Function.Active)
+		out.Progress = a.viewProgress(v)
+		return out
+	}
 	return answer{status: http.StatusOK, body: page(versions, next, view)}, err
 }

@@ -62,6 +62,7 @@ type functionView struct {
 	Secrets   []string        `json:"secrets,omitzero" nullable:"false" doc:"Names of its secrets, never values; absent in lists."`
 	CreatedAt time.Time       `json:"created_at" doc:"When the function was made."`
 	UpdatedAt time.Time       `json:"updated_at" doc:"When it was last written."`
+	Progress  *progressView   `json:"progress,omitempty" doc:"How far the newest version is; absent when it is ready or failed, and in lists."`
 	Error     *failureView    `json:"error,omitempty" doc:"Why the newest version failed; absent otherwise."`
 }
 
@@ -86,6 +87,7 @@ type versionView struct {
 	Auth      string          `json:"auth" doc:"Who may call it; none: everybody."`
 	CreatedAt time.Time       `json:"created_at" doc:"When it was deployed."`
 	SettledAt *time.Time      `json:"settled_at" doc:"When it became ready or failed; null while it is building."`
+	Progress  *progressView   `json:"progress,omitempty" doc:"How far it is; absent when it is ready or failed."`
 	Error     *failureView    `json:"error,omitempty" doc:"Why it failed; absent otherwise."`
 }
 

@@ -35,8 +35,11 @@ type process struct {
 
 // start runs a program in a group of its own, so that all of it can be ended, and which the kernel
 // ends should bench be killed.
-func start(name string, args ...string) (*process, error) {
+func start(name string, args ...string) (*process, error) { return startWith(nil, name, args...) }
+
+func startWith(env []string, name string, args ...string) (*process, error) {
 	p := &process{cmd: exec.Command(name, args...), said: &tail{}, done: make(chan struct{})}
+	p.cmd.Env = env
 	p.cmd.Stdout, p.cmd.Stderr = p.said, p.said
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	if err := p.cmd.Start(); err != nil {

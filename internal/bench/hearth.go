@@ -78,6 +78,11 @@ const maxMetrics = 8 << 20
 
 // Mallocs implements Platform.
 func (h Hearth) Mallocs(ctx context.Context) (float64, error) {
+	return h.metric(ctx, "go_memstats_mallocs_total")
+}
+
+// metric reads a metric without labels.
+func (h Hearth) metric(ctx context.Context, name string) (float64, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, h.URL+"/metrics", nil)
 	if err != nil {
 		return 0, err
@@ -93,11 +98,11 @@ func (h Hearth) Mallocs(ctx context.Context) (float64, error) {
 	}
 	lines := bufio.NewScanner(io.LimitReader(res.Body, maxMetrics))
 	for lines.Scan() {
-		if v, ok := strings.CutPrefix(lines.Text(), "go_memstats_mallocs_total "); ok {
+		if v, ok := strings.CutPrefix(lines.Text(), name+" "); ok {
 			return strconv.ParseFloat(v, 64)
 		}
 	}
-	return 0, errors.Join(errors.New("/metrics has no go_memstats_mallocs_total"), lines.Err())
+	return 0, errors.Join(fmt.Errorf("/metrics has no %s", name), lines.Err())
 }
 
 // FindNode finds the Node.js binary of the default runtime's image, so that both sides of a ratio

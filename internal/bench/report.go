@@ -46,6 +46,8 @@ type Report struct {
 	Kernel     string      `json:"kernel"`
 	Rows       []Row       `json:"rows"`
 	Histograms []Histogram `json:"histograms"`
+	Series     []Series    `json:"series,omitempty"`    // of first calls with packages
+	Timelines  []Timeline  `json:"timelines,omitempty"` // of cold calls with packages
 }
 
 func newReport() *Report { return &Report{} }
@@ -104,7 +106,20 @@ func (r *Report) Write(w io.Writer) error {
 			return err
 		}
 	}
+	for _, t := range r.Timelines {
+		if _, err := io.WriteString(w, "\n"+t.text()); err != nil {
+			return err
+		}
+	}
 	return nil
+}
+
+func (t Timeline) text() string {
+	var parts []string
+	for _, p := range t.Phases {
+		parts = append(parts, p.Name+" "+figure(p.MS, "ms"))
+	}
+	return fmt.Sprintf("%s: %s\n  %s\n", t.Name, figure(t.Total(), "ms"), strings.Join(parts, ", "))
 }
 
 func (r Row) cells() []string {

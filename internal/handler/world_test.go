@@ -196,6 +196,7 @@ type fn struct {
 	limits          hearth.ContainerLimits
 	tenantMost      int
 	runtime         string
+	tree            string
 }
 
 func newMemory() *memory {
@@ -226,7 +227,7 @@ func (m *memory) put(tenant, container, function, code string, change ...func(*f
 	}
 	n := len(f.versions) + 1
 	f.versions = append(f.versions, hearth.Version{Tenant: tenant, Container: container, Function: function, FunctionID: f.id,
-		Number: n, Status: hearth.StatusBuilding, Digest: code, CreatedAt: time.Now(),
+		Number: n, Status: hearth.StatusBuilding, Digest: code, Tree: f.tree, CreatedAt: time.Now(),
 		Manifest: hearth.Manifest{Runtime: f.runtime, Entry: "index.js", TimeoutMS: 30_000}})
 	m.mu.Unlock()
 	m.changed(tenant, container)
@@ -272,7 +273,7 @@ func (m *memory) Routes(ctx context.Context, tenant, container string) ([]hearth
 			Limits: f.limits, TenantMaxInstances: f.tenantMost}
 		if f.active > 0 {
 			v := f.versions[f.active-1]
-			r.Digest, r.Manifest, r.Loaded, r.Stripped = v.Digest, v.Manifest, v.Loaded, v.Stripped
+			r.Digest, r.Tree, r.Manifest, r.Loaded, r.Stripped = v.Digest, v.Tree, v.Manifest, v.Loaded, v.Stripped
 		}
 		all = append(all, r)
 	}

@@ -30,6 +30,12 @@ type Sources struct {
 	LogDropped     func() int64 // lines dropped, since the start
 	LogLost        func() int64 // bytes dropped, since the start
 	LogDisk        func() int64 // bytes on disk now
+
+	PackageStates  func() map[string]int // packages by state: queued, building, failed (the dead letters)
+	PackageDisk    func() (bytes, limit int64)
+	PackageEntries func() map[string]int // on this node's disk: contents, packages, trees, held
+	PackageEvicted func() int64          // contents, since the start
+	Preloaded      func() int            // instances that have loaded packages ahead
 }
 
 // Config describes this build.
@@ -47,6 +53,7 @@ type Metrics struct {
 	refills  [2]prometheus.Counter   // failed, ok
 	started  prometheus.Histogram
 	deploys  map[hearth.Status]prometheus.Counter
+	packages *packages
 	sources  atomic.Pointer[Sources]
 }
 
@@ -54,6 +61,7 @@ type Metrics struct {
 func New(cfg Config) *Metrics {
 	m := &Metrics{registry: prometheus.NewRegistry(), log: cfg.Log, deploys: map[hearth.Status]prometheus.Counter{}}
 	m.sources.Store(&Sources{})
+	m.packages = newPackages(m.registry)
 
 	calls := prometheus.NewCounterVec(prometheus.CounterOpts{Name: "hearth_calls_total",
 		Help: "Calls answered, by status class and how they found their instance."}, []string{"status", "start"})

@@ -54,7 +54,28 @@ func TestEveryMetricIsThere(t *testing.T) {
 		InstanceMemory: func() (int64, int64) { return 300, 200 },
 		QueueWaiting:   func() int { return 5 },
 		LogLines:       number(10), LogBytes: number(11), LogDropped: number(12), LogLost: number(13), LogDisk: number(14),
+		PackageStates:  func() map[string]int { return map[string]int{"queued": 1, "building": 2, "failed": 3} },
+		PackageDisk:    func() (int64, int64) { return 400, 500 },
+		PackageEntries: func() map[string]int { return map[string]int{"trees": 6} },
+		PackageEvicted: number(7),
+		Preloaded:      func() int { return 8 },
 	})
+	m.PackageBuilt(true, "built", 3*time.Second)
+	m.PackageBuilt(true, "retry", time.Hour)
+	m.PackageBuilt(false, "what a package says", time.Second)
+	m.PackagesLocked("resolved", time.Second)
+	m.PackagesLocked("cached", 0)
+	m.PackagesSettled("settled", time.Second)
+	m.PackagesSettled("what npm says", time.Second)
+	m.RegistryRequest("tarball", 200)
+	m.RegistryRequest("packument", 0)
+	m.RegistryRequest("packument", 999)
+	m.RegistryRequest("what a registry says", 200)
+	m.Packument("fresh")
+	m.Packument("rotten")
+	m.RegistryBytes(1000)
+	m.RegistryBytes(-1)
+	m.Preloaded(time.Second)
 	m.Call(200, hearth.StartWarm, 1500*time.Microsecond)
 	m.Call(204, hearth.StartWarm, time.Millisecond)
 	m.Call(503, "", 10*time.Second)
@@ -84,6 +105,15 @@ func TestEveryMetricIsThere(t *testing.T) {
 		`hearth_queue_waiting 5`,
 		`hearth_log_lines_total 10`, `hearth_log_bytes_total 11`, `hearth_log_dropped_lines_total 12`,
 		`hearth_log_dropped_bytes_total 13`, `hearth_log_disk_bytes 14`,
+		`hearth_packages{state="failed"} 3`, `hearth_package_disk_bytes 400`, `hearth_package_disk_limit_bytes 500`,
+		`hearth_package_store_entries{kind="trees"} 6`, `hearth_package_evictions_total 7`, `hearth_preloaded_instances 8`,
+		`hearth_package_builds_total{kind="scripted",outcome="built"} 1`, `hearth_package_builds_total{kind="scripted",outcome="retry"} 1`,
+		`hearth_package_builds_total{kind="pure",outcome="built"} 0`,
+		`hearth_package_build_seconds_count{kind="scripted"} 1`, `hearth_package_build_seconds_count{kind="pure"} 0`,
+		`hearth_package_locks_total{result="resolved"} 1`, `hearth_package_locks_total{result="cached"} 1`, `hearth_package_lock_seconds_count 1`,
+		`hearth_package_settle_seconds_count{result="settled"} 1`, `hearth_package_settle_seconds_count{result="failed"} 0`,
+		`hearth_registry_requests_total{kind="tarball",status="2xx"} 1`, `hearth_registry_requests_total{kind="packument",status="none"} 2`,
+		`hearth_registry_packuments_total{result="fresh"} 1`, `hearth_registry_bytes_total 1000`, `hearth_preload_seconds_count 1`,
 		`hearth_deploys_total{status="failed"} 1`, `hearth_deploys_total{status="ready"} 0`,
 	)
 	text := scrape(t, m)
@@ -92,8 +122,10 @@ func TestEveryMetricIsThere(t *testing.T) {
 			t.Errorf("no metric %s", prefix)
 		}
 	}
-	if strings.Contains(text, "tenant says") {
-		t.Error("a tenant's word is a label")
+	for _, word := range []string{"tenant says", "package says", "npm says", "registry says", "rotten"} {
+		if strings.Contains(text, word) {
+			t.Errorf("%q is a label", word)
+		}
 	}
 }
 

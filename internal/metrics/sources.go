@@ -16,13 +16,20 @@ var (
 	logDropped    = desc("hearth_log_dropped_lines_total", "Log lines and call records dropped.")
 	logLost       = desc("hearth_log_dropped_bytes_total", "Bytes of log lines dropped.")
 	logDisk       = desc("hearth_log_disk_bytes", "Bytes of logs on disk.")
+	packageStates = desc("hearth_packages", "Packages of the installation that are not ready, by state; failed ones are dead letters.", "state")
+	packageDisk   = desc("hearth_package_disk_bytes", "Disk that packages take on this node, files that are equal counted once.")
+	packageLimit  = desc("hearth_package_disk_limit_bytes", "Disk that packages may take on this node.")
+	packageStore  = desc("hearth_package_store_entries", "What is in this node's package store, by kind.", "kind")
+	evicted       = desc("hearth_package_evictions_total", "Packages that went from this node's disk to make room.")
+	preloaded     = desc("hearth_preloaded_instances", "Instances that have loaded packages ahead.")
 )
 
 // sources collects what other rooms hold. The labels are words of Hearth's own (runtimes, states).
 type sources struct{ m *Metrics }
 
 func (c sources) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{poolInstances, instances, memory, queueWaiting, logLines, logBytes, logDropped, logLost, logDisk} {
+	for _, d := range []*prometheus.Desc{poolInstances, instances, memory, queueWaiting, logLines, logBytes, logDropped, logLost, logDisk,
+		packageStates, packageDisk, packageLimit, packageStore, evicted, preloaded} {
 		ch <- d
 	}
 }
@@ -50,6 +57,16 @@ func (c sources) Collect(ch chan<- prometheus.Metric) {
 	if s.QueueWaiting != nil {
 		send(queueWaiting, prometheus.GaugeValue, float64(s.QueueWaiting()))
 	}
+	byLabel(packageStates, s.PackageStates)
+	byLabel(packageStore, s.PackageEntries)
+	if s.PackageDisk != nil {
+		bytes, limit := s.PackageDisk()
+		send(packageDisk, prometheus.GaugeValue, float64(bytes))
+		send(packageLimit, prometheus.GaugeValue, float64(limit))
+	}
+	if s.Preloaded != nil {
+		send(preloaded, prometheus.GaugeValue, float64(s.Preloaded()))
+	}
 	number := func(d *prometheus.Desc, t prometheus.ValueType, f func() int64) {
 		if f != nil {
 			send(d, t, float64(f()))
@@ -60,4 +77,5 @@ func (c sources) Collect(ch chan<- prometheus.Metric) {
 	number(logDropped, prometheus.CounterValue, s.LogDropped)
 	number(logLost, prometheus.CounterValue, s.LogLost)
 	number(logDisk, prometheus.GaugeValue, s.LogDisk)
+	number(evicted, prometheus.CounterValue, s.PackageEvicted)
 }

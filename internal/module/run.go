@@ -135,7 +135,8 @@ func refusal(err error) *hearth.Failure {
 
 // settle takes the version through all stages once.
 func (r *run) settle(ctx context.Context) error {
-	r.tell(func(p *Progress) { p.Stage, p.Waiting = StageLocking, "" })
+	// What it waited for stands until it was had: asking a registry that is away takes longer than the pause.
+	r.tell(func(p *Progress) { p.Stage = StageLocking })
 	var private Private
 	if f := r.m.cfg.Private; f != nil {
 		var err error
@@ -159,7 +160,7 @@ func (r *run) settle(ctx context.Context) error {
 		return err
 	}
 	r.tell(func(p *Progress) {
-		p.Stage = StageBuilding
+		p.Stage, p.Waiting = StageBuilding, ""
 		p.Build = build.Progress{Tree: t.Key, Total: state.Total, Known: state.Ready}
 	})
 	if state.Failure != nil {

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"hearth"
+	"hearth/internal/api"
 	"hearth/internal/handler"
 	"hearth/internal/logs"
 	"hearth/internal/pool/upstream"
@@ -63,6 +64,13 @@ func (d deployer) Settled(ctx context.Context, tenant, container, function strin
 		return err
 	}
 	return d.n.handler.Settled(ctx, tenant, container, function, version)
+}
+
+// Progress says how far the packages of a version are, in the API's words.
+func (d deployer) Progress(v hearth.Version) (api.Progress, <-chan struct{}) {
+	p, changed := d.n.packs.module.Progress(v)
+	return api.Progress{Stage: string(p.Stage), Total: p.Build.Total, Known: p.Build.Known, Fetched: p.Build.Fetched, Built: p.Build.Built,
+		Waiting: p.Waiting}, changed
 }
 
 // record turns what the proxy saw of a call into metrics and a line of the function's log.

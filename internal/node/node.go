@@ -126,9 +126,12 @@ func (n *Node) makeRooms() {
 		Limits:  wireLimits(hearth.DefaultContainerLimits()),
 		Starter: n.client, Attach: n.logs.Attach, Log: n.log, Keep: true,
 		Hooks: pool.Hooks{
-			Started:   func(_ string, took time.Duration) { n.metrics.InstanceStarted(took); n.metrics.Refilled(true) },
-			Failed:    func(string, error) { n.metrics.Refilled(false) },
-			Preloaded: func(tree, id string, took time.Duration) { n.handler.Preloaded(tree, id, took) },
+			Started: func(_ string, took time.Duration) { n.metrics.InstanceStarted(took); n.metrics.Refilled(true) },
+			Failed:  func(string, error) { n.metrics.Refilled(false) },
+			Preloaded: func(tree, id string, took time.Duration) {
+				n.metrics.Preloaded(took)
+				n.handler.Preloaded(tree, id, took)
+			},
 		},
 	})
 	n.handler = handler.New(handler.Config{
@@ -228,7 +231,7 @@ func (n *Node) management(admin *auth.Admin) http.Handler {
 		name = "localhost"
 	}
 	v1 := api.New(api.Config{
-		Store: n.store, Deployer: deployer{n}, Logs: n.logs, Auth: admin, Log: n.log,
+		Store: n.store, Deployer: deployer{n}, Settler: deployer{n}, Verifier: n.packs.host, Logs: n.logs, Auth: admin, Log: n.log,
 		Isolation: []string{n.cfg.Isolation},
 		Node: func() api.Node {
 			ready := 0

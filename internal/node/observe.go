@@ -1,9 +1,11 @@
 package node
 
 import (
+	"context"
 	"crypto/rand"
 	"net"
 	"net/http"
+	"time"
 
 	"hearth/internal/auth"
 	"hearth/internal/metrics"
@@ -43,7 +45,30 @@ func (n *Node) watchMetrics() {
 		LogDropped:     func() int64 { return n.logs.Stats().DroppedLines },
 		LogLost:        func() int64 { return n.logs.Stats().DroppedBytes },
 		LogDisk:        func() int64 { return n.logs.Stats().DiskBytes },
+		PackageStates:  n.packageStates,
+		PackageDisk:    func() (bytes, limit int64) { u := n.packs.host.Usage(); return u.Bytes, u.Limit },
+		PackageEntries: func() map[string]int {
+			u := n.packs.host.Usage()
+			return map[string]int{"contents": u.Contents, "packages": u.Packages, "trees": u.Trees, "held": u.Held}
+		},
+		PackageEvicted: func() int64 { return n.packs.host.Usage().Evicted },
+		Preloaded:      func() int { return n.pool.Stats().Preloaded },
 	})
+}
+
+// scrapeTime bounds what a scrape asks of the database, which counts by small indexes.
+const scrapeTime = 2 * time.Second
+
+// packageStates counts what is not ready. A database that is busy leaves the series out for once.
+func (n *Node) packageStates() map[string]int {
+	ctx, cancel := context.WithTimeout(context.Background(), scrapeTime) // a collector is given none
+	defer cancel()
+	queued, building, failed, err := n.store.ContentStates(ctx)
+	if err != nil {
+		n.log.Warn("cannot count packages for metrics", "err", err)
+		return nil
+	}
+	return map[string]int{"queued": int(queued), "building": int(building), "failed": int(failed)}
 }
 
 // metricsHandler asks for the admin token unless the management side has an address of its own.

@@ -9,6 +9,7 @@ import (
 	"maps"
 	"runtime"
 	"slices"
+	"strings"
 	"sync"
 
 	"golang.org/x/sync/errgroup"
@@ -57,20 +58,23 @@ func newPackages(ctx context.Context, n *Node) (_ *packages, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if p.shared, err = n.images.registry.With(registry.Options{Cache: cache, Spool: "."}); err != nil {
+	options := registry.Options{Cache: cache, Spool: ".",
+		Hooks: registry.Hooks{Request: n.metrics.RegistryRequest, Cache: n.metrics.Packument, Bytes: n.metrics.RegistryBytes}}
+	if p.shared, err = n.images.registry.With(options); err != nil {
 		return nil, err
 	}
-	p.registers = newRegisters(n.store, p.shared, registry.ReachOf(n.cfg.PrivateRegistries), registry.Options{Cache: cache, Spool: "."})
+	p.registers = newRegisters(n.store, p.shared, registry.ReachOf(n.cfg.PrivateRegistries), options)
 	if p.host, err = host.Open(host.Config{Dir: packagesDir, KeyFile: packagesKey, Limit: n.cfg.PackageDisk, Archives: archives{n.store}, Log: n.log}); err != nil {
 		return nil, err
 	}
 	p.builder, err = build.New(ctx, build.Config{Store: n.store, Fetcher: fetcher{p}, Host: shelf{p.host}, Sandboxes: sandboxes{p, n.client},
-		Queue: buildQueueFile, Dir: ".", Builders: n.cfg.Builders, Log: n.log})
+		Queue: buildQueueFile, Dir: ".", Builders: n.cfg.Builders, Hooks: build.Hooks{Done: n.metrics.PackageBuilt}, Log: n.log})
 	if err != nil {
 		return nil, err
 	}
 	p.module = module.New(module.Config{Store: n.store, Locker: locker{p, n}, Builder: p.builder, Host: shelf{p.host},
-		Platform: platform(), ABI: func(rt string) string { return rt + "@" + n.setup.Node[rt] }, Private: p.registers.private, LockTTL: n.cfg.LockTTL, Log: n.log})
+		Platform: platform(), ABI: func(rt string) string { return rt + "@" + n.setup.Node[rt] }, Private: p.registers.private, LockTTL: n.cfg.LockTTL,
+		Hooks: module.Hooks{Locked: n.metrics.PackagesLocked, Settled: n.metrics.PackagesSettled}, Log: n.log})
 	return p, nil
 }
 
@@ -140,7 +144,7 @@ type archives struct{ *store.Store }
 
 func (a archives) Open(ctx context.Context, content string) (io.ReadCloser, string, error) {
 	r, digest, _, err := a.OpenArchive(ctx, content)
-	return r, digest, err
+	return r, strings.TrimPrefix(digest, "sha256-"), err
 }
 
 // shelf shows the host store to those who speak of it in their own words.

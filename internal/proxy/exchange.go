@@ -272,9 +272,12 @@ func (x *exchange) attempt() (*upstream.Response, error) {
 		return nil, err
 	}
 	x.writeHeader()
-	_, err := x.conn.Write(x.body)
-	if err == nil {
+	var err error
+	if x.long() {
 		err = x.conn.Flush()
+	} else {
+		x.conn.Buffer(x.body)
+		err = x.conn.Turn()
 	}
 	if err != nil {
 		return nil, err

@@ -80,6 +80,16 @@ func (t cgroupTree) update(id string, l Limits) error {
 	return c.Update(limits)
 }
 
+// setShares sets the weight of an instance, in v1's numbers.
+func (t cgroupTree) setShares(id string, shares uint64) error {
+	name, value := path.Join(cgroupMount, "cpu", t.parent, id, "cpu.shares"), shares
+	if t.unified {
+		// As the OCI runtimes convert: 2…262144 to 1…10000.
+		name, value = path.Join(cgroupMount, t.parent, id, "cpu.weight"), 1+(shares-2)*9999/262142
+	}
+	return os.WriteFile(name, strconv.AppendUint(nil, value, 10), 0)
+}
+
 // stats reads what an instance uses.
 func (t cgroupTree) stats(id string) (Stats, error) {
 	if t.unified {

@@ -95,6 +95,7 @@ type Sandbox struct {
 	status int           // valid after done
 	oom    bool          // valid after done
 
+	promoted   atomic.Bool
 	destroying atomic.Bool
 	destroyed  chan struct{}
 	err        error // of Destroy; valid after destroyed
@@ -146,6 +147,19 @@ func (s *Sandbox) Limit(l Limits) error {
 		return fmt.Errorf("limit instance %s: %w", s.ID, err)
 	}
 	s.limits = l
+	return nil
+}
+
+// Promote gives the instance the full weight when processors are scarce: from now on somebody waits for
+// it. It may be called more than once.
+func (s *Sandbox) Promote() error {
+	if s.promoted.Load() {
+		return nil
+	}
+	if err := s.maker.cgroups.setShares(s.ID, normalShares); err != nil {
+		return fmt.Errorf("promote instance %s: %w", s.ID, err)
+	}
+	s.promoted.Store(true)
 	return nil
 }
 

@@ -279,6 +279,37 @@ func TestLimitOfARunningInstance(t *testing.T) {
 	}
 }
 
+// What nobody waits for yet gives way to what somebody waits for.
+func TestPromote(t *testing.T) {
+	maker := newMaker(t, nil)
+	s := start(t, maker, usual)
+	weight := func() string {
+		t.Helper()
+		for _, glob := range []string{"/sys/fs/cgroup/cpu/*/" + s.ID + "/cpu.shares", "/sys/fs/cgroup/*/" + s.ID + "/cpu.weight"} {
+			if files, _ := filepath.Glob(glob); len(files) == 1 {
+				text, err := os.ReadFile(files[0])
+				if err != nil {
+					t.Fatal(err)
+				}
+				return strings.TrimSpace(string(text))
+			}
+		}
+		t.Fatal("the instance has no weight")
+		return ""
+	}
+	if got := weight(); got != "128" && got != "5" {
+		t.Errorf("a new instance weighs %s, want 128 shares or weight 5", got)
+	}
+	for range 2 {
+		if err := s.Promote(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := weight(); got != "1024" && got != "39" {
+		t.Errorf("a promoted instance weighs %s, want 1024 shares or weight 39", got)
+	}
+}
+
 // TestHostDies: an instance ends when nobody reads its pipes any more, which is what the death of
 // both processes of a hearth looks like.
 func TestHostDies(t *testing.T) {

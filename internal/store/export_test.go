@@ -3,8 +3,11 @@ package store
 import (
 	"database/sql"
 	"io"
+	"io/fs"
 	"strings"
 	"testing"
+
+	"github.com/pressly/goose/v3"
 
 	"hearth"
 )
@@ -65,6 +68,35 @@ func CheckWhole(t *testing.T, s *Store) {
 	}
 }
 
+// FirstSchema makes a database as the first release did, with these statements run on it.
+func FirstSchema(t *testing.T, path string, statements ...string) {
+	t.Helper()
+	if err := create(path); err != nil {
+		t.Fatal(err)
+	}
+	db, err := sql.Open("sqlite", dsn(path, "_txlock=immediate"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	files, err := fs.Sub(migrations, "migrations/sqlite")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := goose.NewProvider(goose.DialectSQLite3, db, files, goose.WithDisableGlobalRegistry(true))
+	if err == nil {
+		_, err = p.UpTo(t.Context(), 1)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range statements {
+		if _, err := db.ExecContext(t.Context(), s); err != nil {
+			t.Fatalf("%s: %v", s, err)
+		}
+	}
+}
+
 // Exec runs a statement on the writing connection.
 func Exec(t *testing.T, s *Store, query string, args ...any) sql.Result {
 	t.Helper()
@@ -104,7 +136,7 @@ func Plans(t *testing.T, s *Store) map[string][]string {
 		"packageUsers":    {packageUses1, []any{"", ""}},
 		"orphan archive":  {`SELECT 1 FROM contents WHERE digest = $1 AND id = $2`, []any{"", ""}},
 		"orphan lock":     {`SELECT 1 FROM versions WHERE lock = $1 UNION ALL SELECT 1 FROM lock_cache WHERE lock = $1`, []any{""}},
-		"expired":         {expireLeases, []any{1}},
+		"expired":         {expireLeases, []any{1, ""}},
 		"count keys":      {`SELECT 1 FROM idempotency_keys WHERE scope = $1`, []any{""}},
 	} {
 		plan, err := collect(t.Context(), s.reader, func(row scanner) (detail string, err error) {

@@ -332,3 +332,30 @@ func TestRunEnds(t *testing.T) {
 		t.Fatalf("a file that may be being written was removed: %v", err)
 	}
 }
+
+// What was deployed before there were packages has none, and goes on.
+func TestUpgradeFromTheFirstSchema(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	id := strings.Repeat("a", 26)
+	store.FirstSchema(t, filepath.Join(dir, "hearth.db"),
+		`INSERT INTO tenants VALUES ('acme', '`+id+`', 0, 0, 0, 1, 1, 1)`,
+		`INSERT INTO containers VALUES ('acme', 'main', '`+id+`', '', 0, 0, 0, 0, 0, 0, 1, 1, 1)`,
+		`INSERT INTO functions VALUES ('acme', 'main', 'hello', '`+id+`', 1, 2, 0, 1, 1, 1)`,
+		`INSERT INTO versions (function_id, number, status, activates, manifest, digest, secrets_revision, loaded, created_at, settled_at) VALUES
+			('`+id+`', 1, 'ready', 1, '{"runtime":"node24","entry":"index.js"}', 'sha256-`+strings.Repeat("0", 64)+`', 0, '{}', 1, 1)`,
+		`INSERT INTO versions (function_id, number, status, activates, manifest, digest, secrets_revision, created_at) VALUES
+			('`+id+`', 2, 'building', 1, '{"runtime":"node24","entry":"index.js"}', 'sha256-`+strings.Repeat("0", 64)+`', 0, 1)`)
+	f := fixtureAt(t, dir)
+	s := f.Get("hello")
+	if !s.Active.Settled || s.Active.Tree != "" || s.Active.Number != 1 {
+		t.Errorf("active: %+v", s.Active)
+	}
+	building, err := f.Building(t.Context())
+	if err != nil || len(building) != 1 || building[0].Number != 2 {
+		t.Errorf("building: %+v, %v", building, err)
+	}
+	if unsettled, err := f.Unsettled(t.Context()); err != nil || len(unsettled) != 0 {
+		t.Errorf("unsettled: %+v, %v", unsettled, err)
+	}
+}

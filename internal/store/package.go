@@ -52,7 +52,8 @@ const (
 			WHERE c.state = 'queued' AND c.scripts = $1 AND c.retry_at <= $2 AND NOT EXISTS
 				(SELECT 1 FROM content_needs n JOIN contents d ON d.id = n.needs WHERE n.content = c.id AND d.state <> 'ready')
 		) AS waiting ORDER BY turn, served, created_at, id LIMIT $3`
-	expireLeases = `SELECT id, losses FROM contents WHERE state = 'building' AND lease_until < $1`
+	// Not the claimer's own: it is alive, and a heartbeat that is late, in line behind other writers, is none that was missed.
+	expireLeases = `SELECT id, losses FROM contents WHERE state = 'building' AND lease_until < $1 AND owner <> $2`
 	takeContent  = `UPDATE contents SET state = 'building', owner = $2, token = $3, lease_until = $4, waiting = NULL WHERE id = $1
 		RETURNING tree, package, version, integrity, scripts, tenant, attempts, asked_by`
 	freeLease = `owner = NULL, token = NULL, lease_until = NULL`
@@ -61,13 +62,13 @@ const (
 // ClaimContents leases up to n contents, those with scripts or those without, to owner: contents of
 // builders that fell silent among them. Tenants are served in turn, each oldest first.
 func (s *Store) ClaimContents(ctx context.Context, owner string, scripts bool, n int) (jobs []Job, err error) {
-	if idle, err := s.nothingToClaim(ctx); err != nil || idle || n <= 0 {
+	if idle, err := s.nothingToClaim(ctx, owner); err != nil || idle || n <= 0 {
 		return nil, explain("claim contents", err)
 	}
 	err = s.write(ctx, func(tx *sql.Tx) error {
 		jobs = nil
 		at := now()
-		if err := expire(ctx, tx, at); err != nil {
+		if err := expire(ctx, tx, owner, at); err != nil {
 			return err
 		}
 		ids, err := collect(ctx, tx, func(row scanner) (id string, err error) { return id, row.Scan(&id) }, claimQueued, scripts, at, n)
@@ -100,20 +101,20 @@ func (s *Store) ClaimContents(ctx context.Context, owner string, scripts bool, n
 }
 
 // nothingToClaim asks without stopping the writers: most looks find nothing.
-func (s *Store) nothingToClaim(ctx context.Context) (bool, error) {
+func (s *Store) nothingToClaim(ctx context.Context, owner string) (bool, error) {
 	at := now()
 	n, err := count(ctx, s.reader, 1, `SELECT 1 FROM contents WHERE state = 'queued' AND retry_at <= $1
-		UNION ALL SELECT 1 FROM contents WHERE state = 'building' AND lease_until < $1`, at)
+		UNION ALL SELECT 1 FROM contents WHERE state = 'building' AND lease_until < $1 AND owner <> $2`, at, owner)
 	return n == 0, err
 }
 
-// expire gives back what silent builders had.
-func expire(ctx context.Context, tx *sql.Tx, at int64) error {
+// expire gives back what silent builders other than owner had.
+func expire(ctx context.Context, tx *sql.Tx, owner string, at int64) error {
 	type lost struct {
 		id     string
 		losses int
 	}
-	all, err := collect(ctx, tx, func(row scanner) (l lost, err error) { return l, row.Scan(&l.id, &l.losses) }, expireLeases, at)
+	all, err := collect(ctx, tx, func(row scanner) (l lost, err error) { return l, row.Scan(&l.id, &l.losses) }, expireLeases, at, owner)
 	if err != nil {
 		return err
 	}
@@ -258,8 +259,10 @@ func (s *Store) FailContent(ctx context.Context, j Job, fault Fault, f hearth.Fa
 		_, err = tx.ExecContext(ctx, `UPDATE contents SET state = 'queued', `+freeLease+`, attempts = $2, waiting = $3, retry_at = $4 WHERE id = $1`,
 			j.Content, attempts, clip(f.Message, 256), retry.UnixMicro())
 		if err == nil && fault == FaultAwayAll {
-			_, err = tx.ExecContext(ctx, `UPDATE contents SET waiting = $2, retry_at = $3 WHERE state = 'queued' AND tenant = $1 AND retry_at < $3`,
-				j.Package.Tenant, clip(f.Message, 256), retry.UnixMicro())
+			// In words of their own: what another tenant asks for is nobody's business.
+			_, err = tx.ExecContext(ctx, `UPDATE contents SET waiting = substr(replace($2, $4, package || '@' || version), 1, 256), retry_at = $3
+				WHERE state = 'queued' AND tenant = $1 AND retry_at < $3`,
+				j.Package.Tenant, clip(f.Message, 256), retry.UnixMicro(), j.Package.Package+"@"+j.Package.Version)
 		}
 		return err
 	})
@@ -431,6 +434,16 @@ func (s *Store) Packages(ctx context.Context, name, cursor string, limit int) (p
 	}
 	page, next = cut(page, size, list, func(p PackageInfo) string { return p.ID })
 	return page, next, nil
+}
+
+// contentStates counts by the partial indexes alone; what is ready, and most, has none.
+const contentStates = `SELECT (SELECT count(*) FROM contents WHERE state = 'queued'), (SELECT count(*) FROM contents WHERE state = 'building'),
+	(SELECT count(*) FROM contents WHERE state = 'failed')`
+
+// ContentStates says how many contents are queued, building and failed.
+func (s *Store) ContentStates(ctx context.Context) (queued, building, failed int64, err error) {
+	err = s.reader.QueryRowContext(ctx, contentStates).Scan(&queued, &building, &failed)
+	return queued, building, failed, explain("count packages", err)
 }
 
 func encodeFailure(f hearth.Failure) (string, error) {

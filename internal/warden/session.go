@@ -121,7 +121,7 @@ func (s *session) do(ctx context.Context, req *wire.Request, files []*os.File) (
 		if len(req.Label.Label) > wire.MaxLabel {
 			return r, nil, nil, fmt.Errorf("label of %d bytes, at most %d", len(req.Label.Label), wire.MaxLabel)
 		}
-		return r, nil, nil, s.w.instances.setLabel(req.Label.ID, req.Label.Label)
+		return r, nil, nil, s.label(req.Label)
 	case req.Destroy != nil:
 		// Not the session's context: an instance whose end was asked for ends.
 		return r, nil, nil, s.w.instances.destroy(context.WithoutCancel(ctx), req.Destroy.ID)
@@ -155,6 +155,18 @@ func (s *session) do(ctx context.Context, req *wire.Request, files []*os.File) (
 		return r, []*os.File{cert, key}, func() { wire.CloseAll([]*os.File{cert, key}) }, nil
 	}
 	return r, nil, nil, errors.New("unknown request")
+}
+
+// label keeps what an instance is labelled with. One that has a label is somebody's, who waits for it.
+func (s *session) label(req *wire.LabelRequest) error {
+	if err := s.w.instances.setLabel(req.ID, req.Label); err != nil {
+		return err
+	}
+	i, err := s.w.instances.get(req.ID)
+	if err != nil {
+		return err
+	}
+	return i.Promote()
 }
 
 func (s *session) start(ctx context.Context, req *wire.StartRequest) (r wire.Reply, out []*os.File, done func(), err error) {

@@ -22,6 +22,18 @@ function preload() {
   return {};
 }
 
+/**
+ * Lets npm open the tarballs of packages that bundle others, or have a shrinkwrap. Arborist
+ * (lib/arborist/build-ideal-tree.js of npm 11.21) asks pacote for the tarball by its URL, which counts
+ * as remote though it is the registry's; for the installing itself it has the same exemption.
+ */
+function exempt() {
+  const pacote = require(`${NPM}/node_modules/pacote`);
+  const { extract } = pacote;
+  pacote.extract = (spec, folder, options) => extract(spec, folder,
+    `${spec}`.startsWith(`${new URL(REGISTRY).origin}/`) ? { ...options, allowRemote: 'all' } : options);
+}
+
 /** Resolves doc.package, beginning with doc.lock if there is one, as of doc.before. */
 async function lock(doc) {
   const manifest = { ...doc.package };
@@ -35,6 +47,7 @@ async function lock(doc) {
   const argv = ['install', ...OPTIONS];
   if (doc.before) argv.push(`--before=${doc.before}`);
   const Npm = require(`${NPM}/lib/npm.js`);
+  exempt();
   const npm = new Npm({ argv });
   await npm.load();
   try {

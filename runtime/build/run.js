@@ -26,8 +26,6 @@ function environment(dir, extra) {
     npm_config_cache: `${WORK}/home/.npm`,
     npm_config_update_notifier: 'false',
     npm_config_nodedir: '/usr', // the headers of exactly this Node.js, so node-gyp downloads nothing
-    npm_config_python: '/usr/bin/python3',
-    npm_config_jobs: `${os.availableParallelism()}`,
     JOBS: `${os.availableParallelism()}`,
     npm_package_json: path.join(dir, 'package.json'),
     ...extra,

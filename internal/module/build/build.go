@@ -83,10 +83,12 @@ type Config struct {
 	Dir      string        // for temporary files; default the system's
 	Fetches  int           // contents without scripts that are made at once; default 16
 	Builders int           // build sandboxes at once; default 2
-	Time     time.Duration // of one build; default 10 minutes
+	Time     time.Duration // of one build; default LimitBuildTime
 	Limits   unpack.Limits
 	Hooks    Hooks
 	Log      *slog.Logger
+
+	look time.Duration // how often the table is looked at unasked; default a lease\'s time
 }
 
 // Hooks are told what happens, for metrics. They must not block; each may be nil.
@@ -99,7 +101,6 @@ type Hooks struct {
 const (
 	fetchesDefault  = 16
 	buildersDefault = 2
-	timeDefault     = 10 * time.Minute
 )
 
 // heartbeatEvery leaves room for two lost heartbeats within a lease.
@@ -142,7 +143,10 @@ func New(ctx context.Context, cfg Config) (*Builder, error) {
 		cfg.Builders = buildersDefault
 	}
 	if cfg.Time == 0 {
-		cfg.Time = timeDefault
+		cfg.Time = hearth.LimitBuildTime.Duration()
+	}
+	if cfg.look == 0 {
+		cfg.look = store.ContentLease
 	}
 	b := &Builder{cfg: cfg, owner: "b-" + rand.Text(), commits: make(chan commit),
 		held: map[string]*work{}, away: map[string]absence{}, success: map[string]time.Time{}}
@@ -214,7 +218,7 @@ func (b *Builder) loop(ctx context.Context, class, slots, most int, do func(ctx 
 	free := make(chan struct{}, slots) // holds a value for each busy slot
 	var todo []*work
 	look := true
-	tick := time.NewTicker(store.ContentLease)
+	tick := time.NewTicker(b.cfg.look)
 	defer tick.Stop()
 	for ctx.Err() == nil {
 		if held := len(todo) + len(free); look && held <= max(most-slots, slots-1) {

@@ -77,21 +77,17 @@ func TestBuildsOnceAndReportsProgress(t *testing.T) {
 	}
 }
 
-// The builders look at the table every ten seconds by themselves; River is what makes it soon.
+// The builders look at the table every ten seconds by themselves, here every hour; River wakes them.
 func TestRiverWakes(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	b := w.builder("one", nil)
+	b := w.builder("one", func(c *Config) { c.look = time.Hour })
 	w.run(b)
 	for i := range 3 {
 		time.Sleep(50 * time.Millisecond) // idle, whatever the order of starting was
 		tree := treeOf(pkg(fmt.Sprint("p", i), "1"))
-		began := time.Now()
 		w.deploy(b, tree, "acme")
 		w.until(b, tree, "built", Progress.Done)
-		if took := time.Since(began); took > 4*time.Second {
-			t.Errorf("it took %s", took)
-		}
 	}
 }
 

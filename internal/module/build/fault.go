@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"hearth"
+	"hearth/internal/module/builder"
 	"hearth/internal/module/unpack"
 	"hearth/internal/store"
 )
@@ -53,6 +54,10 @@ func judge(err error) (store.Fault, hearth.Failure) {
 		return store.FaultPackage, script.failure
 	}
 	var he *hearth.Error
+	if errors.Is(err, builder.ErrEnded) { // ours until it was tried again: a crash of the warden looks the same
+		f.Message = "the build sandbox ended before the install script did; a script that ends all processes, or takes all memory, does that"
+		return store.FaultOurs, f
+	}
 	if !errors.As(err, &he) {
 		f.Reason = "platform"
 		f.Message = "Hearth could not build this package; the operator finds the cause in its log"

@@ -149,6 +149,7 @@ func (s *Store) loseContent(v *victim, id string) {
 	v.contents = append(v.contents, id)
 	v.keys = append(v.keys, s.contents[id].keys...)
 	delete(s.contents, id)
+	s.evicted++
 	s.lose(v, ofContent(id))
 }
 

@@ -66,6 +66,7 @@ type Store struct {
 	leaving  int           // evictions that are under way
 	left     chan struct{} // closed, and made anew, at the end of each
 	bytes    int64
+	evicted  int64 // contents, since Open
 	unsynced bool
 	touched  map[string]bool // trees whose time of use is newer than their record's
 }
@@ -306,11 +307,12 @@ type Usage struct {
 	Bytes, Limit              int64
 	Contents, Packages, Trees int
 	Held                      int
+	Evicted                   int64 // contents, since the store was opened
 }
 
 // Usage returns what the store holds now.
 func (s *Store) Usage() Usage {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return Usage{s.bytes, s.cfg.Limit, len(s.contents), len(s.packages), len(s.trees), len(s.held)}
+	return Usage{s.bytes, s.cfg.Limit, len(s.contents), len(s.packages), len(s.trees), len(s.held), s.evicted}
 }

@@ -363,5 +363,8 @@ func TestEvictionKeepsWhatOthersUse(t *testing.T) {
 	if w.Has(old.Key) || !w.Has(young.Key) || len(w.read(l, "base/index.js")) != 300_000 {
 		t.Error("the wrong tree went")
 	}
+	if n := w.Usage().Evicted; n != 1 { // base is young's too
+		t.Errorf("%d contents evicted, want 1", n)
+	}
 	w.whole()
 }

@@ -1,11 +1,14 @@
 package unpack
 
-// Limits bounds what an archive may cost. Each field that is 0 has its default; none can mean unlimited.
+import "hearth"
+
+// Limits bounds what an archive may cost. Each field that is 0 has its default, those of hearth's limits
+// where there is one; none can mean unlimited.
 type Limits struct {
-	Packed  int64 // bytes as they come; 256 MiB
-	Total   int64 // bytes of all files; 1 GiB
-	File    int64 // bytes of one file; 512 MiB, the largest real one (a browser's binary) has 200
-	Entries int   // of any kind, those left out too; 100,000
+	Packed  int64 // bytes as they come
+	Total   int64 // bytes of all files
+	File    int64 // bytes of one file
+	Entries int   // of any kind, those left out too
 	Depth   int   // folders in one another; 64
 	Ratio   int64 // unpacked to packed, once more than 32 MiB are unpacked; 100. gzip can do 1,032
 	Memory  int64 // of a content that lies in memory; the rest goes to a file without a name; 32 MiB
@@ -26,10 +29,10 @@ const (
 )
 
 func (l Limits) withDefaults() Limits {
-	l.Packed = or(l.Packed, 256<<20)
-	l.Total = or(l.Total, 1<<30)
-	l.File = or(l.File, 512<<20)
-	l.Entries = or(l.Entries, 100_000)
+	l.Packed = or(l.Packed, hearth.LimitPackagePacked.Value)
+	l.Total = or(l.Total, hearth.LimitPackageUnpacked.Value)
+	l.File = or(l.File, hearth.LimitPackageFile.Value)
+	l.Entries = or(l.Entries, hearth.LimitPackageEntries.Int())
 	l.Depth = or(l.Depth, 64)
 	l.Ratio = or(l.Ratio, 100)
 	l.Memory = or(l.Memory, 32<<20)

@@ -32,6 +32,8 @@ type Conn struct {
 	raw    syscall.RawConn             // nil when nc is no socket; then it is never used twice
 	poll   func(fd uintptr) (yes bool) // made once, so that silent costs no allocation
 	quiet  bool                        // what poll found
+	turn   func(fd uintptr) (yes bool) // one step of Turn; made once as well
+	turned turned
 	broken atomic.Bool
 
 	// Written by the goroutine that sends the request.
@@ -62,6 +64,7 @@ func newConn(p *Pool, nc net.Conn) *Conn {
 			c.raw = raw
 		}
 	}
+	c.turn = c.turnStep
 	c.poll = func(fd uintptr) bool {
 		fds := [1]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN | unix.POLLRDHUP}}
 		n, err := unix.Poll(fds[:], 0)

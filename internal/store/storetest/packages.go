@@ -336,11 +336,13 @@ func testLeases(t *testing.T, f *Fixture) {
 	// One that ends its builders is given up.
 	f.Add(Tree(Pure("poison", "1")), "acme")
 	for i := range 10 {
-		jobs := must(f.ClaimContents(ctx, "one", false, 10))(t)
+		jobs := must(f.ClaimContents(ctx, fmt.Sprint("dying-", i), false, 10))(t)
 		if len(jobs) != 1 {
 			t.Fatalf("loss %d: %+v", i, jobs)
 		}
 		f.Expire(jobs[0].Content)
+		// A builder that lives, though its heartbeats are late, loses nothing to itself.
+		equal(t, "its own", len(must(f.ClaimContents(ctx, fmt.Sprint("dying-", i), false, 10))(t)), 0)
 	}
 	equal(t, "claims after ten losses", len(must(f.ClaimContents(ctx, "one", false, 10))(t)), 0)
 	if s := must(f.TreeState(ctx, Tree(Pure("poison", "1")).Key))(t); s.Failure == nil || s.Failure.Reason != "platform" {
@@ -401,6 +403,36 @@ func testFailures(t *testing.T, f *Fixture) {
 		}
 		f.Due(j.Content)
 	}
+	// And it puts off what else waits for that registry, and nothing else, until it is back.
+	f.Add(Tree(Pure("b", "1"), Pure("c", "1")), "acme")
+	private := Pure("d", "1")
+	private.Tenant, private.Content = strings.Repeat("a", 26), Key("private d")
+	f.Add(forged(private), "acme")
+	jobs := must(f.ClaimContents(ctx, "one", false, 1))(t)
+	asked := jobs[0].Package.Package + "@" + jobs[0].Package.Version
+	must(f.FailContent(ctx, jobs[0], store.FaultAwayAll, hearth.Failure{Message: "away for " + asked}, time.Minute))(t)
+	for _, name := range []string{"a", "b", "c"} { // each in its own words
+		if s := f.Add(Tree(Pure(name, "1")), "acme"); !strings.HasPrefix(s.Waiting, "away for "+name+"@1") {
+			t.Errorf("%s waits: %+v", name, s)
+		}
+	}
+	jobs = must(f.ClaimContents(ctx, "one", false, 10))(t)
+	if len(jobs) != 1 || jobs[0].Package.Package != "d" {
+		t.Fatalf("claimed while the registry is away: %+v", jobs)
+	}
+	must(f.FinishContents(ctx, []store.Built{f.Build(jobs[0])}))(t)
+	if err := f.RegistryBack(ctx, ""); err != nil {
+		t.Fatal(err)
+	}
+	jobs = must(f.ClaimContents(ctx, "another", false, 10))(t)
+	equal(t, "claimed when it is back", len(jobs), 3)
+	for _, j := range jobs {
+		if j.Package.Package != "a" {
+			must(f.FinishContents(ctx, []store.Built{f.Build(j)}))(t)
+			continue
+		}
+		f.Expire(j.Content)
+	}
 	// Our own trouble: three attempts, each later, then a dead letter.
 	var last time.Duration
 	for attempt := range 3 {
@@ -429,7 +461,7 @@ func testFailures(t *testing.T, f *Fixture) {
 	}
 	equal(t, "queued", len(must(f.ClaimContents(ctx, "one", false, 10))(t)), 0)
 	page, _, err := f.Packages(ctx, "", "", 0)
-	if err != nil || len(page) != 1 || page[0].State != "failed" || page[0].Failure == nil || page[0].Attempts != 2 {
+	if err != nil || len(page) != 4 || page[0].State != "failed" || page[0].Failure == nil || page[0].Attempts != 2 {
 		t.Fatalf("listed: %+v, %v", page, err)
 	}
 	// And forgotten when its time is over and somebody asks.

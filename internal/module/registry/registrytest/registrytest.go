@@ -16,6 +16,7 @@ import (
 	"encoding/pem"
 	"fmt"
 	"maps"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -86,6 +87,21 @@ func start(t testing.TB, tls bool) *Registry {
 func (r *Registry) Close() {
 	r.server.CloseClientConnections() // a mode may never end by itself
 	r.server.Close()
+}
+
+// Reopen lets a closed registry answer again, at the same address and with the same packages. It may
+// run beside nothing but requests.
+func (r *Registry) Reopen() {
+	r.t.Helper()
+	l, err := net.Listen("tcp", r.Host())
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	s := httptest.NewUnstartedServer(http.HandlerFunc(r.serve))
+	s.Listener.Close()
+	s.Listener, s.Config.ErrorLog = l, quiet()
+	s.Start()
+	r.server = s
 }
 
 // URL is the registry's, which has a path.

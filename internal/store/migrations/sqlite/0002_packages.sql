@@ -55,6 +55,7 @@ CREATE TABLE contents (
 
 CREATE INDEX contents_queued ON contents (scripts, asked_by, created_at, id) WHERE state = 'queued';
 CREATE INDEX contents_building ON contents (lease_until) WHERE state = 'building';
+CREATE INDEX contents_failed ON contents (retry_at) WHERE state = 'failed';
 CREATE INDEX contents_package ON contents (package, version, id);
 CREATE INDEX contents_digest ON contents (digest) WHERE digest IS NOT NULL;
 

@@ -1,0 +1,1 @@
+module.exports = async () => require('highlight.js').highlight('const a = 1;', { language: 'javascript' }).value;

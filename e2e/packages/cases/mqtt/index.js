@@ -1,0 +1,21 @@
+const mqtt = require('mqtt');
+const aedes = require('aedes')();
+const server = require('node:net').createServer(aedes.handle);
+module.exports = async () => {
+  await new Promise(r => server.listen(0, '127.0.0.1', r));
+  const open = () => mqtt.connectAsync(`mqtt://127.0.0.1:${server.address().port}`);
+  const [a, b] = [await open(), await open()];
+  const next = c => new Promise(r => c.once('message', (topic, m, p) => r([topic, String(m), p.qos])));
+  await a.subscribeAsync('home/+/temp', { qos: 1 });
+  const heard = next(a);
+  await b.publishAsync('home/kitchen/temp', '21.5', { qos: 1 });
+  await b.publishAsync('light', 'on', { retain: true });
+  const out = { heard: await heard }, late = next(a);
+  await a.subscribeAsync('light');
+  out.retained = (await late)[1];
+  out.count = aedes.connectedClients - 1;
+  await Promise.all([a.endAsync(), b.endAsync()]);
+  aedes.close();
+  server.close();
+  return out;
+};

@@ -1,0 +1,2 @@
+'use strict';
+module.exports = { storage: require('typeorm').getMetadataArgsStorage() === require('typeorm').getMetadataArgsStorage() };
