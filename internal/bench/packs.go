@@ -20,7 +20,7 @@ import (
 type PackageOptions struct {
 	Program  string        // hearth, of which bench starts one
 	DataDir  string        // of a hearth whose images are copied; need not be there
-	Node     string        // the Node.js binary of the image, for both sides
+	Node     string        // the Node.js binary of the bare side; "": that of the image
 	Npm      string        // "": looked up in PATH
 	Fresh    int           // rounds in which nothing is known or cached on either side
 	Cold     int           // first calls of each size
@@ -104,11 +104,7 @@ func (b *packs) check() error {
 		}
 	}
 	b.node = &ownNode{program: b.Program}
-	out, err := exec.Command(b.Node, "--version").Output()
-	if err != nil {
-		return fmt.Errorf("run %s: %w", b.Node, err)
-	}
-	b.report.Node, b.report.CPUs, b.report.Kernel = strings.TrimSpace(string(out)), runtime.NumCPU(), kernel()
+	b.report.CPUs, b.report.Kernel = runtime.NumCPU(), kernel()
 	return nil
 }
 
@@ -162,6 +158,17 @@ func (b *packs) prepare(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	// Of the copy, which nobody else changes.
+	if b.Node == "" {
+		if b.Node, err = FindNode(b.node.data()); err != nil {
+			return err
+		}
+	}
+	out, err := exec.CommandContext(ctx, b.Node, "--version").Output()
+	if err != nil {
+		return fmt.Errorf("run %s: %w", b.Node, err)
+	}
+	b.report.Node = strings.TrimSpace(string(out))
 	return b.node.stop()
 }
 
