@@ -49,11 +49,6 @@ functions with up to 1,000 packages beside npm and bare Node.js. Packages come f
 				dataDir = config.DefaultDataDir
 			}
 		}
-		if o.Node == "" {
-			if o.Node, err = bench.FindNode(dataDir); err != nil {
-				return usage("give --node BINARY, or --data-dir DIR of the node", "%v", err)
-			}
-		}
 		if packages {
 			p.Node, p.DataDir, p.Progress = o.Node, dataDir, func(text string) { s.say("%s", text) }
 			if p.Program, err = os.Executable(); err != nil {
@@ -64,6 +59,11 @@ functions with up to 1,000 packages beside npm and bare Node.js. Packages come f
 				err = errors.Join(err, s.printPackages(report, svg, timeline))
 			}
 			return err
+		}
+		if o.Node == "" {
+			if o.Node, err = bench.FindNode(dataDir); err != nil {
+				return usage("give --node BINARY, or --data-dir DIR of the node", "%v", err)
+			}
 		}
 		api, err := s.client()
 		if err != nil {

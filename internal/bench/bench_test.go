@@ -327,7 +327,7 @@ func TestFindNode(t *testing.T) {
 	if _, err := FindNode(dir); err == nil {
 		t.Error("found one in an empty folder")
 	}
-	for _, name := range []string{"node26-amd64-b", "node24-amd64-a"} {
+	for _, name := range []string{"node26-amd64-b", "node24-amd64-a", "build-node24-amd64-c"} {
 		bin := filepath.Join(dir, "images", name, "bin")
 		if err := os.MkdirAll(bin, 0o755); err != nil {
 			t.Fatal(err)
@@ -336,7 +336,7 @@ func TestFindNode(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if got, err := FindNode(dir); err != nil || !strings.Contains(got, "node24-amd64-a") {
+	if got, err := FindNode(dir); err != nil || !strings.Contains(got, "/node24-amd64-a") {
 		t.Errorf("got %s, %v; want the default runtime's", got, err)
 	}
 }

@@ -114,7 +114,11 @@ func FindNode(dataDir string) (string, error) {
 		if err != nil {
 			return "", err
 		}
-		found = append(found, list...)
+		for _, name := range list {
+			if rel, _ := filepath.Rel(filepath.Join(dataDir, "images"), name); !strings.HasPrefix(rel, "build-") { // functions do not run there
+				found = append(found, name)
+			}
+		}
 	}
 	// The default runtime's first, then the newest.
 	slices.SortFunc(found, func(a, b string) int {
