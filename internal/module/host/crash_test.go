@@ -71,6 +71,9 @@ func crashChild(dir string) error {
 	return s.Close()
 }
 
+// thorough asks for every point of the sweeps, which takes minutes: HEARTH_TEST_SWEEP=1.
+func thorough() bool { return os.Getenv("HEARTH_TEST_SWEEP") != "" }
+
 // Killed at any system call that changes the disk, the store opens again, whole, and does its work. The
 // kill comes when a call is entered, the n-th of any one thread (so strace counts), for each n until the
 // child lives.
@@ -82,9 +85,9 @@ func TestCrashSweep(t *testing.T) {
 	}
 	a := newArchives()
 	trees := crashTrees(t, a)
-	step := 1
-	if testing.Short() {
-		step = 9
+	step := 5
+	if thorough() {
+		step = 1
 	}
 	points, kept := 0, 0
 	for _, sweep := range []struct {

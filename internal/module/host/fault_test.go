@@ -58,7 +58,7 @@ func TestFaultSweep(t *testing.T) {
 	for _, call := range []string{"mkdirat", "linkat", "symlinkat", "renameat,renameat2", "write", "syncfs,fsync"} {
 		for _, fault := range []string{"ENOSPC", "EIO"} {
 			for i, n := range []int{1, 2, 3, 5, 8, 13, 21, 34} {
-				if i%3 != 2 && (testing.Short() || fault == "EIO") {
+				if i%3 != 2 && (!thorough() || fault == "EIO") {
 					continue
 				}
 				dir := filepath.Join(t.TempDir(), "packages")
