@@ -107,11 +107,11 @@ func (n npm) app(ctx context.Context, set packageSet) (*app, error) {
 // ci runs npm ci for a's lock in an empty folder. Without cache it has nothing cached.
 func (n npm) ci(ctx context.Context, a *app, cached bool) (time.Duration, error) {
 	cache := filepath.Join(n.dir, "cache-"+a.name)
-	if err := os.RemoveAll(filepath.Join(a.dir, "node_modules")); err != nil {
+	if err := aside(n.dir, filepath.Join(a.dir, "node_modules")); err != nil {
 		return 0, err
 	}
 	if !cached {
-		if err := os.RemoveAll(cache); err != nil {
+		if err := aside(n.dir, cache); err != nil {
 			return 0, err
 		}
 	}

@@ -130,20 +130,19 @@ func (n *ownNode) stop() error {
 	}
 }
 
-// forget removes all that the node knows but its images. It must be stopped.
-func (n *ownNode) forget() error { return os.RemoveAll(n.data("node")) }
+// forget takes away all that the node knows but its images. It must be stopped.
+func (n *ownNode) forget() error { return aside(n.dir, n.data("node")) }
 
-// evict removes what was unpacked and linked on the node's disk, so that packages are in the blob store
+// evict takes away what was unpacked and linked on the node's disk, so that packages are in the blob store
 // only. It must be stopped.
-func (n *ownNode) evict() error { return os.RemoveAll(n.data("node", "packages")) }
+func (n *ownNode) evict() error { return aside(n.dir, n.data("node", "packages")) }
 
-// unlink removes trees from the node's disk, and with packages what they are linked to as well, so that only
-// what was unpacked is there. It must be stopped; what is left without a record the node removes when it
-// starts, as after a crash.
+// unlink takes trees from the node's disk, and with packages what they are linked to as well, so that only
+// what was unpacked is there. It must be stopped; the folders it makes anew when it starts.
 func (n *ownNode) unlink(packages bool) error {
-	patterns := []string{"t/*", "index/t-*"}
+	patterns := []string{"t", "index/t-*"}
 	if packages {
-		patterns = append(patterns, "p/*", "index/p-*")
+		patterns = append(patterns, "p", "index/p-*")
 	}
 	for _, pattern := range patterns {
 		list, err := filepath.Glob(n.data("node", "packages", pattern))
@@ -151,12 +150,25 @@ func (n *ownNode) unlink(packages bool) error {
 			return err
 		}
 		for _, name := range list {
-			if err := os.RemoveAll(name); err != nil {
+			if err := aside(n.dir, name); err != nil {
 				return err
 			}
 		}
 	}
 	return nil
+}
+
+// aside moves what lies at name out of the way, below dir, until the end of the run. Removing it would slow
+// what comes next: ext4 looks past each inode that was freed within the last minute when it makes a file.
+func aside(dir, name string) error {
+	to, err := os.MkdirTemp(dir, "aside-")
+	if err != nil {
+		return err
+	}
+	if err = os.Rename(name, filepath.Join(to, filepath.Base(name))); errors.Is(err, fs.ErrNotExist) {
+		return os.Remove(to)
+	}
+	return err
 }
 
 // usage is what a folder takes of the disk; a file with many names counts once.

@@ -650,6 +650,10 @@ func (b *packs) known(ctx context.Context) error {
 		return nil
 	}
 	b.say("deploys of known packages")
+	// Without preloaded instances, which would make the trial quick.
+	if err := b.anew(ctx, nil, "--preload-memory", "1MiB"); err != nil {
+		return err
+	}
 	if err := b.place(ctx, "known", "c"); err != nil {
 		return err
 	}

@@ -88,6 +88,7 @@ func TestOwnNodeFolders(t *testing.T) {
 		{func() error { return n.unlink(false) }, "p/2/node_modules/a index/p-2 index/c-3 files/ab/abc"},
 		{func() error { return n.unlink(true) }, "index/c-3 files/ab/abc"},
 		{n.evict, ""},
+		{n.evict, ""},
 		{n.forget, ""},
 	} {
 		if err := step.do(); err != nil || left() != step.want {
@@ -96,6 +97,9 @@ func TestOwnNodeFolders(t *testing.T) {
 	}
 	if _, err := os.Stat(n.data("node")); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("the node's folder is still there: %v", err)
+	}
+	if list, err := filepath.Glob(filepath.Join(n.dir, "aside-*")); err != nil || len(list) != 6 {
+		t.Errorf("what was taken away lies in %v, %v; want 6 folders", list, err)
 	}
 }
 
