@@ -80,7 +80,7 @@ func (t cgroupTree) update(id string, l Limits) error {
 	return c.Update(limits)
 }
 
-// setShares sets the weight of an instance, in v1's numbers.
+// setShares sets the weight of an instance, in v1's numbers; "" is all of them together.
 func (t cgroupTree) setShares(id string, shares uint64) error {
 	name, value := path.Join(cgroupMount, "cpu", t.parent, id, "cpu.shares"), shares
 	if t.unified {

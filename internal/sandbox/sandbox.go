@@ -44,6 +44,7 @@ type Maker struct {
 	runtime *ociRuntime
 	cgroups cgroupTree
 	uids    *uidRanges
+	weigh   sync.Once      // the cgroup of all instances, when the first one has made it
 	wg      sync.WaitGroup // one for each goroutine that waits for a pid 1
 }
 

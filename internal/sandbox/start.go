@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"path"
+	"runtime"
 	"strconv"
 	"strings"
 
@@ -79,6 +80,12 @@ func (m *Maker) Start(ctx context.Context, img Image, l Limits) (_ *Sandbox, err
 	if err := m.runtime.run(ctx, s.ID, s.dir, path.Join(s.dir, pidFile), stdio{stdout, stderr}, []*os.File{net.requests, net.control}); err != nil {
 		return nil, err
 	}
+	m.weigh.Do(func() {
+		// All instances together would weigh as much as one process, however many processors there are.
+		if err := m.cgroups.setShares("", normalShares*uint64(runtime.NumCPU())); err != nil {
+			m.cfg.Log.Warn("cannot weigh instances", "err", err)
+		}
+	})
 	if err := s.watch(dir); err != nil {
 		return nil, err
 	}
