@@ -133,11 +133,7 @@ func (w *warden) runNode(ctx context.Context, start startFunc) error {
 // childEnv is the little that the node process takes from the operator's environment: how to reach
 // the outside. Everything about Hearth itself comes with the hello.
 func childEnv(environ []string) []string {
-	env := []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=" + viewNode, "LANG=C.UTF-8",
-		// Half of the processors, unless the operator says otherwise below: each request costs as much in its
-		// instance as here, and Go's idle threads look for work where an instance could run. On two processors
-		// warm requests a second are 1.2 times what they are with two (32 connections, five interleaved rounds).
-		fmt.Sprintf("GOMAXPROCS=%d", max(1, runtime.NumCPU()/2))}
+	env := []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=" + viewNode, "LANG=C.UTF-8"}
 	for _, kv := range environ {
 		name, _, _ := strings.Cut(kv, "=")
 		switch strings.ToUpper(name) {
